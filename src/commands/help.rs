@@ -1,0 +1,1 @@
+//! `?` after any name: help pages, made from the declarations.

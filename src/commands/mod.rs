@@ -1,0 +1,282 @@
+//! The commands, one file per family. Each is declared once, next to its function; parsing, help, completion, the
+//! reference page, permission checks and example tests all come from the declarations.
+
+pub mod block;
+pub mod compare;
+pub mod config;
+pub mod flags;
+pub mod hash;
+pub mod help;
+pub mod math;
+pub mod open;
+pub mod print;
+pub mod remote;
+pub mod script;
+pub mod seek;
+pub mod system;
+pub mod write;
+pub mod yank;
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use crate::error::{Error, Kind, Result};
+use crate::output::{Mode, Out};
+use crate::session::context::Args;
+use crate::session::{Ctx, Permissions, Session};
+
+/// What an argument stands for: decides completion and how help shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArgKind {
+    /// An expression (numbers.md). As the last argument it may contain blanks.
+    Number,
+    /// One word.
+    Word,
+    /// The rest of the line.
+    Text,
+    /// Pairs of hexadecimal digits; the rest of the line, blanks ignored.
+    Hex,
+    /// A path.
+    File,
+    /// A path or URI.
+    Uri,
+    /// A flag's name.
+    Flag,
+    /// A flagspace's name.
+    Flagspace,
+    /// `key` or `key=value` of an option.
+    Option,
+    /// A command line; the rest of the line.
+    Command,
+    /// A host slot of the `=` table.
+    Host,
+    /// A descriptor number.
+    Descriptor,
+    /// One of a few words.
+    Choice(&'static [&'static str]),
+}
+
+/// An argument of a command.
+#[derive(Debug, Clone, Copy)]
+pub struct Arg {
+    /// Name in the help.
+    pub name: &'static str,
+    /// What it stands for.
+    pub kind: ArgKind,
+    /// Whether the command cannot run without it.
+    pub required: bool,
+    /// Whether it may stand more than once (only the last argument).
+    pub many: bool,
+}
+
+impl Arg {
+    /// A required argument.
+    pub const fn new(name: &'static str, kind: ArgKind) -> Arg {
+        Arg { name, kind, required: true, many: false }
+    }
+    /// An optional argument.
+    pub const fn opt(name: &'static str, kind: ArgKind) -> Arg {
+        Arg { name, kind, required: false, many: false }
+    }
+    /// May be repeated.
+    pub const fn many(self) -> Arg {
+        Arg { many: true, ..self }
+    }
+}
+
+/// A line and what it prints (without the last line end), run as a test in a new session on `malloc://512`.
+#[derive(Debug, Clone, Copy)]
+pub struct Example {
+    /// What is typed.
+    pub line: &'static str,
+    /// What appears.
+    pub shows: &'static str,
+}
+
+/// How a command runs.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// Under the lock on the core: everything that does not wait for others or run other commands.
+    Core(fn(&mut Ctx<'_, '_>) -> Result<()>),
+    /// With the session, unlocked: commands that run commands or talk to peers.
+    Session(fn(&mut Session, &Args, &mut Out<'_>) -> Result<()>),
+}
+
+/// The declaration of a command.
+pub struct Command {
+    /// What is typed, without mode suffixes.
+    pub name: &'static str,
+    /// Other spellings (today's rizin, radare2).
+    pub aliases: &'static [&'static str],
+    /// Arguments in order.
+    pub args: &'static [Arg],
+    /// One line of help.
+    pub summary: &'static str,
+    /// More help for `??`; may be empty.
+    pub details: &'static str,
+    /// The modes it renders besides text; each adds a suffix to the name.
+    pub modes: &'static [Mode],
+    /// What a client must be allowed to do.
+    pub needs: Permissions,
+    /// Lines that show it, and test it.
+    pub examples: &'static [Example],
+    /// Its function.
+    pub run: Run,
+}
+
+impl Command {
+    /// What most declarations have in common.
+    pub const DEFAULT: Command = Command {
+        name: "",
+        aliases: &[],
+        args: &[],
+        summary: "",
+        details: "",
+        modes: &[],
+        needs: Permissions::NONE,
+        examples: &[],
+        run: Run::Core(|_| Ok(())),
+    };
+
+    /// `px [<len>]`: the name and arguments as help shows them.
+    pub fn usage(&self) -> String {
+        let mut usage = self.name.to_string();
+        let suffixes: String = self.modes.iter().map(|mode| mode.suffix()).collect();
+        if !suffixes.is_empty() {
+            usage.push_str(&format!("[{suffixes}]"));
+        }
+        for arg in self.args {
+            let many = if arg.many { " ..." } else { "" };
+            usage.push_str(&if arg.required {
+                format!(" <{}>{many}", arg.name)
+            } else {
+                format!(" [<{}>{many}]", arg.name)
+            });
+        }
+        usage
+    }
+}
+
+/// A family: commands that share a first letter and a help page.
+pub struct Family {
+    /// The common start of the names: `p`.
+    pub name: &'static str,
+    /// One line for the top-level help.
+    pub summary: &'static str,
+    /// The commands.
+    pub commands: &'static [Command],
+}
+
+/// Every family, in the order of the top-level help.
+pub const FAMILIES: &[&Family] = &[
+    &math::FAMILY,
+    &script::FAMILY,
+    &system::FAMILY,
+    &remote::FAMILY,
+    &block::FAMILY,
+    &compare::FAMILY,
+    &config::FAMILY,
+    &flags::FAMILY,
+    &open::FAMILY,
+    &print::FAMILY,
+    &hash::FAMILY,
+    &seek::FAMILY,
+    &write::FAMILY,
+    &yank::FAMILY,
+];
+
+/// Every command.
+pub fn all() -> impl Iterator<Item = &'static Command> {
+    FAMILIES.iter().flat_map(|family| family.commands.iter())
+}
+
+type Table = HashMap<String, (&'static Command, Mode)>;
+
+fn table() -> &'static Table {
+    static TABLE: OnceLock<Table> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        let mut table = Table::new();
+        for command in all() {
+            for name in std::iter::once(&command.name).chain(command.aliases) {
+                table.insert((*name).to_string(), (command, Mode::Text));
+            }
+        }
+        // Declared names win over names that a suffix makes: `pv` + `q` must not hide a command `pvq`.
+        for command in all() {
+            for name in std::iter::once(&command.name).chain(command.aliases) {
+                for mode in command.modes {
+                    table.entry(format!("{name}{}", mode.suffix())).or_insert((command, *mode));
+                }
+            }
+        }
+        table
+    })
+}
+
+/// Finds the command at the start of `text` (a statement without its modifiers) and returns it with the mode and
+/// the rest, which holds the arguments. The longest name wins; what follows a name directly must not look like
+/// more name: `b+3` and `o-5` run, `pxnosuch` does not exist.
+pub fn resolve(text: &str) -> Option<(&'static Command, Mode, &str)> {
+    let table = table();
+    let head = text.find(char::is_whitespace).unwrap_or(text.len()).min(24);
+    let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]).filter(|at| (1..=head).contains(at));
+    let mut found = None;
+    for end in ends {
+        if let Some(&(command, mode)) = table.get(&text[..end]) {
+            let rest = &text[end..];
+            if may_follow(&text[..end], rest) {
+                found = Some((command, mode, rest));
+            }
+        }
+    }
+    found
+}
+
+/// Whether arguments may be glued to `name` in this way.
+fn may_follow(name: &str, rest: &str) -> bool {
+    let Some(next) = rest.chars().next() else { return true };
+    let punctuated = name.ends_with(|c: char| !c.is_ascii_alphanumeric());
+    match next {
+        c if c.is_whitespace() => true,
+        c if c.is_ascii_digit() => !name.ends_with(|c: char| c.is_ascii_digit()),
+        c if c.is_alphabetic() || c == '_' => punctuated,
+        _ => true,
+    }
+}
+
+/// Runs a resolved command: checks the client's permissions and the number of arguments, then calls it.
+pub fn invoke(session: &mut Session, command: &Command, mode: Mode, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    if !session.view.permissions.allow(command.needs) {
+        let missing = command.needs.without(session.view.permissions).names();
+        return Err(Error::new(
+            Kind::Permission,
+            format!("'{}' is not permitted here: it needs {missing}", command.name),
+        ));
+    }
+    let required = command.args.iter().filter(|arg| arg.required).count();
+    let unlimited = command.args.last().is_some_and(|arg| {
+        arg.many || matches!(arg.kind, ArgKind::Text | ArgKind::Hex | ArgKind::Command | ArgKind::Number)
+    });
+    if args.words.len() < required || (args.words.len() > command.args.len() && !unlimited) {
+        return Err(Error::new(Kind::Usage, format!("wrong number of arguments for '{}'", command.name))
+            .hint(format!("usage: {}", command.usage())));
+    }
+    let mut joined;
+    let mut args = args;
+    if let Some(last) = command.args.last()
+        && last.kind == ArgKind::Number
+        && !last.many
+        && args.words.len() > command.args.len()
+    {
+        joined = args.clone();
+        let tail = joined.words.split_off(command.args.len() - 1).join(" ");
+        joined.words.push(tail);
+        args = &joined;
+    }
+    let mut out = out.with_mode(mode);
+    match command.run {
+        Run::Core(run) => session.with(|core, view| run(&mut Ctx { core, view, out: &mut out, args }))?,
+        Run::Session(run) => run(session, args, &mut out)?,
+    }
+    out.finish()
+}

@@ -1,0 +1,201 @@
+//! What is open, where each client is, and what is known: [`Core`] is shared, [`View`] is one client's.
+//!
+//! A [`Session`] is a client's handle on both. The lock on the core is held for one command, never while waiting
+//! for a peer: commands that run other commands or talk to hosts take the session instead of the locked core.
+
+pub mod config;
+pub mod context;
+pub mod flags;
+pub mod hosts;
+pub mod options;
+pub mod scope;
+pub mod seek;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+pub use config::{Config, Value};
+pub use context::Ctx;
+pub use flags::Flags;
+pub use hosts::Hosts;
+
+use crate::io::Io;
+use crate::output::Cancel;
+
+/// What clients of one session share.
+#[derive(Default)]
+pub struct Core {
+    /// Descriptors, maps, overlay.
+    pub io: Io,
+    /// Options that differ from their defaults.
+    pub config: Config,
+    /// Names for addresses.
+    pub flags: Flags,
+    /// Comments by address.
+    pub comments: BTreeMap<u64, String>,
+    /// The yank clipboard: where the bytes came from, and the bytes.
+    pub yank: Option<(u64, Vec<u8>)>,
+    /// Named `pf` formats.
+    pub formats: BTreeMap<String, String>,
+    /// Macros: name → (parameters, body).
+    pub macros: BTreeMap<String, (Vec<String>, String)>,
+    /// `$` aliases: name → text (a command, or `$`-prefixed plain text).
+    pub aliases: BTreeMap<String, String>,
+    /// The write mask (`wm`), applied cyclically to outgoing bytes; empty means none.
+    pub write_mask: Vec<u8>,
+    /// How many keyword searches were made (`search.kwidx`).
+    pub searches: u64,
+}
+
+/// What a client may do; declared by commands, checked in one place before a command runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permissions(u8);
+
+impl Permissions {
+    /// Nothing beyond looking at the session's own state.
+    pub const NONE: Permissions = Permissions(0);
+    /// Reading bytes.
+    pub const READ: Permissions = Permissions(1);
+    /// Changing bytes of open devices.
+    pub const WRITE: Permissions = Permissions(2);
+    /// Controlling processes.
+    pub const DEBUG: Permissions = Permissions(4);
+    /// Running programs on this machine: `!`, pipes.
+    pub const EXEC: Permissions = Permissions(8);
+    /// Touching this machine's files by path: opening, redirects, scripts.
+    pub const FILES: Permissions = Permissions(16);
+    /// Everything: the local user.
+    pub const ALL: Permissions = Permissions(31);
+
+    /// Both.
+    pub const fn and(self, other: Permissions) -> Permissions {
+        Permissions(self.0 | other.0)
+    }
+    /// All but `other`.
+    pub const fn without(self, other: Permissions) -> Permissions {
+        Permissions(self.0 & !other.0)
+    }
+    /// Whether everything in `needed` is allowed.
+    pub const fn allow(self, needed: Permissions) -> bool {
+        self.0 & needed.0 == needed.0
+    }
+    /// The names of the permissions, for messages: `write, exec`.
+    pub fn names(self) -> String {
+        const NAMES: [(Permissions, &str); 5] = [
+            (Permissions::READ, "read"),
+            (Permissions::WRITE, "write"),
+            (Permissions::DEBUG, "debug"),
+            (Permissions::EXEC, "exec"),
+            (Permissions::FILES, "files"),
+        ];
+        let names: Vec<&str> = NAMES.iter().filter(|(bit, _)| self.allow(*bit)).map(|(_, name)| *name).collect();
+        names.join(", ")
+    }
+}
+
+/// What belongs to one client: its place, its overrides, its rights.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Current address.
+    pub seek: u64,
+    /// Default length of commands, in bytes.
+    pub block_size: u64,
+    /// Where the client was before.
+    pub history: seek::History,
+    /// Options that hold for this client only, and those that `@e:` sets for one command.
+    pub overrides: Config,
+    /// Bytes laid over the seek for one command (`@x:`, `@s:`, `@v:`, `@f:`).
+    pub patch: Option<Arc<[u8]>>,
+    /// `@o:fd`: physical addresses of this descriptor for one command.
+    pub descriptor: Option<u32>,
+    /// The seek outside of temporary modifiers (`$$$`).
+    pub prompt_seek: u64,
+    /// Result of the last command (`$?`).
+    pub last: u64,
+    /// What the client may do.
+    pub permissions: Permissions,
+    /// Whether `e` changes the shared configuration (the local user) or the client's own overrides.
+    pub owner: bool,
+    /// Whether somebody can answer questions.
+    pub interactive: bool,
+    /// Nesting of scripts, macros and iterators, bounded by `cmd.depth`.
+    pub depth: u32,
+    /// Set by `q`: the loop around the session ends with this status.
+    pub quit: Option<i32>,
+    /// Whether a statement of the last line failed (exit status of `-q -c`).
+    pub failed: bool,
+    /// Remote command mode (`=!=`): the slot of the host that gets the lines.
+    pub remote: Option<usize>,
+    /// The working directory that relative paths mean; `None`: the process's own.
+    pub directory: Option<PathBuf>,
+}
+
+impl Default for View {
+    fn default() -> View {
+        View {
+            seek: 0,
+            block_size: 0x100,
+            history: seek::History::default(),
+            overrides: Config::default(),
+            patch: None,
+            descriptor: None,
+            prompt_seek: 0,
+            last: 0,
+            permissions: Permissions::ALL,
+            owner: true,
+            interactive: false,
+            depth: 0,
+            quit: None,
+            failed: false,
+            remote: None,
+            directory: None,
+        }
+    }
+}
+
+/// One client's handle: the shared core, its own view, and its connections.
+pub struct Session {
+    core: Arc<Mutex<Core>>,
+    /// The client's own state.
+    pub view: View,
+    /// The hosts of the `=` table.
+    pub hosts: Hosts,
+    /// Ends the client's running command.
+    pub cancel: Cancel,
+}
+
+impl Default for Session {
+    fn default() -> Session {
+        Session::new()
+    }
+}
+
+impl Session {
+    /// A session of its own, with nothing open.
+    pub fn new() -> Session {
+        Session::attach(Arc::default())
+    }
+
+    /// Another client of an existing core.
+    pub fn attach(core: Arc<Mutex<Core>>) -> Session {
+        Session { core, view: View::default(), hosts: Hosts::default(), cancel: Cancel::new() }
+    }
+
+    /// The shared core, for further clients.
+    pub fn shared(&self) -> Arc<Mutex<Core>> {
+        Arc::clone(&self.core)
+    }
+
+    /// Locks the core. Never hold the guard while waiting for a peer or running a command.
+    pub fn core(&self) -> MutexGuard<'_, Core> {
+        // A command that panicked has already been reported; the data is still what the user has.
+        self.core.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Runs `work` with the locked core and the view.
+    pub fn with<R>(&mut self, work: impl FnOnce(&mut Core, &mut View) -> R) -> R {
+        let mut core = self.core.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        work(&mut core, &mut self.view)
+    }
+}

@@ -1,0 +1,13 @@
+//! The integration tests, in one binary.
+
+mod harness;
+
+mod commands;
+mod devices;
+mod dialect;
+mod examples;
+mod interop;
+mod program;
+mod rap;
+mod remote;
+mod shell;
