@@ -1,1 +1,4 @@
 //! Transports.
+pub mod credentials;
+pub mod private;
+pub mod tls;

@@ -1,1 +1,2 @@
 //! Servers.
+pub mod audit;
