@@ -180,24 +180,20 @@ impl Client {
     /// The first flight: what are you, open this, how long is it.
     fn establish(&mut self, cancel: &Cancel) -> Result<()> {
         let outcome = self.first_flight(cancel, true);
-        let mute = matches!(&outcome, Err(Refusal::Silent(_)));
+        let mute = matches!(&outcome, Err(Refusal::Silent));
         // Some small servers know no commands and hang up on the probe: ask those for the file alone.
         let outcome = if mute { self.first_flight(cancel, false) } else { outcome };
         outcome.map_err(|refusal| match refusal {
             Refusal::Other(error) => error,
-            Refusal::Silent(_) if self.target.path.is_empty() => {
-                Error::new(Kind::Closed, format!("{} closed the connection", self.target.place))
+            Refusal::Silent => {
+                Error::new(Kind::Closed, format!("{} closed the connection without an answer", self.target.place))
             }
-            Refusal::Silent(_) | Refusal::NoFile(None) => self.no_file(),
-            Refusal::NoFile(Some(reason)) => {
-                let error = self.no_file();
-                Error::new(error.kind(), format!("{error}: {reason}"))
+            Refusal::NoFile(reason) => {
+                let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                let Target { path, place, .. } = &self.target;
+                Error::new(Kind::NotFound, format!("'{path}' cannot be opened at {place}{reason}"))
             }
         })
-    }
-
-    fn no_file(&self) -> Error {
-        Error::new(Kind::NotFound, format!("'{}' cannot be opened at {}", self.target.path, self.target.place))
     }
 
     fn first_flight(&mut self, cancel: &Cancel, probe: bool) -> std::result::Result<(), Refusal> {
@@ -225,8 +221,8 @@ impl Client {
                 Ok(Reply::Open { fd }) => opened = fd >= 0,
                 Ok(other) => return Err(unexpected(other).into()),
                 // Old servers close the connection when there is no such file.
-                Err(error) if error.kind() == Kind::Closed && probe => return Err(Refusal::NoFile(None)),
-                Err(error) => return Err(silent(error)),
+                Err(error) if error.kind() == Kind::Closed => return Err(Refusal::NoFile(None)),
+                Err(error) => return Err(error.into()),
             }
         }
         if !opened && capabilities.is_none() {
@@ -280,7 +276,7 @@ pub fn print(reply: &[u8], out: &mut Out<'_>) -> Result<()> {
 /// Why a first flight failed.
 enum Refusal {
     /// The server hung up before it said anything.
-    Silent(Error),
+    Silent,
     /// It cannot open the file, for this reason.
     NoFile(Option<String>),
     Other(Error),
@@ -293,7 +289,7 @@ impl From<Error> for Refusal {
 }
 
 fn silent(error: Error) -> Refusal {
-    if error.kind() == Kind::Closed { Refusal::Silent(error) } else { Refusal::Other(error) }
+    if error.kind() == Kind::Closed { Refusal::Silent } else { Refusal::Other(error) }
 }
 
 fn sum(a: Traffic, b: Traffic) -> Traffic {
