@@ -1,4 +1,66 @@
-//! Transports.
+//! Transports: connecting, framing, deadlines, and the rap client.
+//!
+//! A [`Link`] is a stream of bytes to a peer; what wraps one (encryption, tracing) is a link again.
+
 pub mod credentials;
+pub mod dial;
+pub mod framed;
+pub mod memory;
 pub mod private;
+pub mod rap;
+pub mod tcp;
 pub mod tls;
+pub mod unix;
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+pub use dial::{Security, dial};
+pub use framed::{Framed, Traffic};
+pub use tcp::connect;
+
+/// A bidirectional stream of bytes. Reads and writes end with `WouldBlock` or `TimedOut` when the time set for
+/// them has passed, so that whoever waits can look at deadlines and at Ctrl-C.
+pub trait Link: Read + Write + Send {
+    /// How long one read or write may wait; `None`: for ever.
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Who is at the other end, for messages.
+    fn peer(&self) -> &str;
+
+    /// Whether the peer has closed the stream and nothing of it is left to read.
+    fn is_gone(&self) -> bool;
+
+    /// A handle that ends the stream from another thread: whoever waits on it wakes up.
+    fn breaker(&self) -> Breaker;
+}
+
+impl Link for Box<dyn Link> {
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        (**self).set_timeout(timeout)
+    }
+    fn peer(&self) -> &str {
+        (**self).peer()
+    }
+    fn is_gone(&self) -> bool {
+        (**self).is_gone()
+    }
+    fn breaker(&self) -> Breaker {
+        (**self).breaker()
+    }
+}
+
+/// Ends a link from another thread.
+pub struct Breaker(Box<dyn Fn() + Send + Sync>);
+
+impl Breaker {
+    /// A breaker that calls `end`, which may be called more than once.
+    pub fn new(end: impl Fn() + Send + Sync + 'static) -> Breaker {
+        Breaker(Box::new(end))
+    }
+
+    /// Ends the link in both directions.
+    pub fn trip(&self) {
+        (self.0)();
+    }
+}

@@ -8,9 +8,11 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
+use std::ops::DerefMut;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,13 +21,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, ServerConfig, ServerConnection,
-    SignatureScheme, StreamOwned,
+    ClientConfig, ClientConnection, ConnectionCommon, DigitallySignedStruct, RootCertStore, ServerConfig,
+    ServerConnection, SideData, SignatureScheme, StreamOwned,
 };
 use sha2::{Digest, Sha256};
 
-use super::private;
+use super::{Breaker, Link, private};
 use crate::error::{Error, Kind, Result};
+use crate::output::Cancel;
 
 /// SHA-256 of a certificate in DER, written as `sha256:` and 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,15 +137,94 @@ impl ServerTls {
         Ok(ServerTls(Arc::new(config)))
     }
 
-    /// The server's side of the handshake over `stream`, whose deadlines bound it.
-    pub fn accept<T: Read + Write>(&self, stream: T) -> Result<StreamOwned<ServerConnection, T>> {
-        let connection =
-            ServerConnection::new(Arc::clone(&self.0)).map_err(|e| handshake_error(&io::Error::other(e)))?;
-        let mut stream = StreamOwned::new(connection, stream);
-        while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock).map_err(|e| handshake_error(&e))?;
+    /// The server's side of the handshake over `link`, within `timeout`.
+    pub fn accept(&self, link: Box<dyn Link>, timeout: Duration, cancel: &Cancel) -> Result<Box<dyn Link>> {
+        let connection = ServerConnection::new(Arc::clone(&self.0)).map_err(|e| failed(&io::Error::other(e)))?;
+        let mut stream = StreamOwned::new(connection, link);
+        shake(&mut stream, timeout, cancel)?;
+        Ok(Box::new(Encrypted(stream)))
+    }
+}
+
+/// How long a step of the handshake may wait before deadlines and Ctrl-C are looked at.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Completes the handshake within `timeout`, however slowly the peer dribbles its bytes.
+fn shake<C, S>(stream: &mut StreamOwned<C, Box<dyn Link>>, timeout: Duration, cancel: &Cancel) -> Result<()>
+where
+    C: DerefMut<Target = ConnectionCommon<S>>,
+    S: SideData,
+{
+    let deadline = Instant::now() + timeout;
+    stream.sock.set_timeout(Some(SLICE)).map_err(|e| failed(&e))?;
+    while stream.conn.is_handshaking() || stream.conn.wants_write() {
+        cancel.check()?;
+        match stream.conn.complete_io(&mut stream.sock) {
+            Ok(_) => {}
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if Instant::now() < deadline => {}
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    return Err(Error::new(
+                        Kind::Timeout,
+                        format!("no TLS handshake with {} within {} ms", stream.sock.peer(), timeout.as_millis()),
+                    ));
+                }
+                _ => return Err(failed(&error)),
+            },
         }
-        Ok(stream)
+        if Instant::now() >= deadline && stream.conn.is_handshaking() {
+            return Err(Error::new(
+                Kind::Timeout,
+                format!("no TLS handshake with {} within {} ms", stream.sock.peer(), timeout.as_millis()),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A link inside TLS.
+struct Encrypted<C>(StreamOwned<C, Box<dyn Link>>);
+
+impl<C, S> Read for Encrypted<C>
+where
+    C: DerefMut<Target = ConnectionCommon<S>>,
+    S: SideData,
+{
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<C, S> Write for Encrypted<C>
+where
+    C: DerefMut<Target = ConnectionCommon<S>>,
+    S: SideData,
+{
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<C, S> Link for Encrypted<C>
+where
+    C: DerefMut<Target = ConnectionCommon<S>> + Send,
+    S: SideData,
+{
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.sock.set_timeout(timeout)
+    }
+    fn peer(&self) -> &str {
+        self.0.sock.peer()
+    }
+    fn is_gone(&self) -> bool {
+        // While decrypted bytes wait to be read, the connection does not want more.
+        self.0.conn.wants_read() && self.0.sock.is_gone()
+    }
+    fn breaker(&self) -> Breaker {
+        self.0.sock.breaker()
     }
 }
 
@@ -166,15 +248,17 @@ pub struct FirstUse {
     pub fingerprint: Fingerprint,
 }
 
-/// The client's side of the handshake with `host` (a name or an address) at `endpoint` (`host:port`), over `stream`.
-/// The known-hosts file is written only after the handshake has succeeded.
-pub fn connect<T: Read + Write>(
+/// The client's side of the handshake with `host` (a name or an address) at `endpoint` (`host:port`), over `link`,
+/// within `timeout`. The known-hosts file is written only after the handshake has succeeded.
+pub fn connect(
     trust: &Trust,
     identity: Option<Identity>,
     host: &str,
     endpoint: &str,
-    stream: T,
-) -> Result<(StreamOwned<ClientConnection, T>, Option<FirstUse>)> {
+    link: Box<dyn Link>,
+    timeout: Duration,
+    cancel: &Cancel,
+) -> Result<(Box<dyn Link>, Option<FirstUse>)> {
     let name = match host.parse::<IpAddr>() {
         Ok(address) => ServerName::IpAddress(address.into()),
         Err(_) => ServerName::try_from(host.to_string())
@@ -183,7 +267,7 @@ pub fn connect<T: Read + Write>(
     let verifier = Arc::new(Verifier::new(trust.clone(), endpoint)?);
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|e| handshake_error(&io::Error::other(e)))?
+        .map_err(|e| failed(&io::Error::other(e)))?
         .dangerous()
         .with_custom_certificate_verifier(verifier.clone());
     let config = match identity {
@@ -192,19 +276,14 @@ pub fn connect<T: Read + Write>(
             .with_client_auth_cert(identity.chain, identity.key)
             .map_err(|e| Error::new(Kind::Format, format!("cannot use the client certificate: {e}")))?,
     };
-    let connection =
-        ClientConnection::new(Arc::new(config), name).map_err(|e| handshake_error(&io::Error::other(e)))?;
-    let mut stream = StreamOwned::new(connection, stream);
-    while stream.conn.is_handshaking() {
-        if let Err(error) = stream.conn.complete_io(&mut stream.sock) {
-            return Err(verifier.refusal().unwrap_or_else(|| handshake_error(&error)));
-        }
-    }
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(|e| failed(&io::Error::other(e)))?;
+    let mut stream = StreamOwned::new(connection, link);
+    shake(&mut stream, timeout, cancel).map_err(|error| verifier.refusal().unwrap_or(error))?;
     let first_use = verifier.first_use();
     if let (Some(first), Some(path)) = (&first_use, &trust.known_hosts) {
         private::append(path, format!("{} {}\n", first.endpoint, first.fingerprint).as_bytes())?;
     }
-    Ok((stream, first_use))
+    Ok((Box::new(Encrypted(stream)), first_use))
 }
 
 /// The certificate recorded for `endpoint` in the known-hosts file at `path`, with the number of its line.
@@ -231,7 +310,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(ring::default_provider())))
 }
 
-fn handshake_error(error: &io::Error) -> Error {
+fn failed(error: &io::Error) -> Error {
     let error = Error::system("the TLS handshake failed", error);
     if error.kind() == Kind::System { Error::new(Kind::Protocol, error.message()) } else { error }
 }
@@ -380,13 +459,20 @@ impl ServerCertVerifier for Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixStream;
+    use crate::link::memory;
+
+    const LONG: Duration = Duration::from_secs(20);
 
     fn handshake(server: ServerTls, trust: &Trust) -> Result<Option<FirstUse>> {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let thread =
-            std::thread::spawn(move || server.accept(theirs).map(|mut stream| stream.write_all(b"hi").is_ok()));
-        let result = connect(trust, None, "localhost", "localhost:1", ours);
+        let (ours, theirs) = memory::pair(Duration::ZERO);
+        let thread = std::thread::spawn(move || {
+            server.accept(Box::new(theirs), LONG, &Cancel::new()).map(|mut link| {
+                link.write_all(b"hi").unwrap();
+                link.flush().unwrap();
+                let _ = link.read(&mut [0]);
+            })
+        });
+        let result = connect(trust, None, "localhost", "localhost:1", Box::new(ours), LONG, &Cancel::new());
         let answer = result.map(|(mut stream, first)| {
             let mut hi = [0; 2];
             stream.read_exact(&mut hi).unwrap();
@@ -443,10 +529,11 @@ mod tests {
     fn plain_text_ends_the_handshake() {
         let here = tempfile::tempdir().unwrap();
         let server = ServerTls::new(Identity::load_or_create(here.path()).unwrap(), None).unwrap();
-        let (mut ours, theirs) = UnixStream::pair().unwrap();
-        let thread = std::thread::spawn(move || server.accept(theirs).err().map(|e| e.kind()));
+        let (mut ours, theirs) = memory::pair(Duration::ZERO);
         ours.write_all(b"\x01\x05\x08/bin/ls\0").unwrap();
-        ours.shutdown(std::net::Shutdown::Write).unwrap();
-        assert!(thread.join().unwrap().is_some());
+        assert!(server.accept(Box::new(theirs), LONG, &Cancel::new()).is_err());
+        let (_silent, theirs) = memory::pair(Duration::ZERO);
+        let slow = server.accept(Box::new(theirs), Duration::from_millis(60), &Cancel::new());
+        assert_eq!(slow.err().map(|e| e.kind()), Some(Kind::Timeout));
     }
 }

@@ -1,1 +1,3 @@
 //! Sans-io codecs.
+
+pub mod rap;

@@ -2,6 +2,7 @@
 
 pub mod file;
 pub mod malloc;
+pub mod rap;
 
 use super::{Device, Open};
 use crate::error::{Error, Kind, Result};
@@ -24,7 +25,7 @@ pub struct Plugin {
 }
 
 /// Every plugin. Plain paths go to the first.
-pub const PLUGINS: &[&Plugin] = &[&file::PLUGIN, &malloc::PLUGIN];
+pub const PLUGINS: &[&Plugin] = &[&file::PLUGIN, &malloc::PLUGIN, &rap::PLUGIN];
 
 /// The plugin that claims `scheme`.
 pub fn find(scheme: &str) -> Option<&'static Plugin> {

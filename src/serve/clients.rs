@@ -1,0 +1,218 @@
+//! The clients of one server: their threads, and a thread that looks after those whose command takes long.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::{ServeOptions, Service};
+use crate::error::{Error, Kind, Result};
+use crate::link::{Breaker, Framed, Link};
+use crate::output::Cancel;
+
+/// How often busy clients are looked after.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Address space of a client's stack. Memory is used only as far as a command really goes, so that an idle client
+/// costs a few pages; nested scripts get room.
+const STACK: usize = 2 << 20;
+
+/// Threads that serve clients. Dropping it ends them all.
+pub struct Clients {
+    shared: Arc<Shared>,
+    watcher: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    service: &'static Service,
+    options: ServeOptions,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    seats: HashMap<u64, (Arc<Seat>, Option<JoinHandle<()>>)>,
+    /// Threads that have done their work and are to be joined.
+    done: Vec<JoinHandle<()>>,
+    next: u64,
+    stopping: bool,
+}
+
+/// One client's place at the server, shared by its thread and those that watch it.
+pub struct Seat {
+    /// Ends the client's running command; set when the client or the server goes away.
+    pub cancel: Cancel,
+    breaker: Breaker,
+    busy: Mutex<Option<Busy>>,
+}
+
+/// The connection of a client whose thread runs a command.
+struct Busy {
+    framed: Framed,
+    /// A sign of life for clients that would lose patience, and when the next is due.
+    sign: Option<(&'static [u8], Instant)>,
+    signs: u32,
+    every: Duration,
+}
+
+impl Clients {
+    /// No clients yet.
+    pub fn new(service: &'static Service, options: ServeOptions) -> Result<Clients> {
+        let shared = Arc::new(Shared { service, options, state: Mutex::default(), changed: Condvar::new() });
+        let watched = Arc::clone(&shared);
+        let watcher = Builder::new()
+            .name(format!("{}-watch", service.name))
+            .spawn(move || watched.watch())
+            .map_err(|e| Error::system("cannot start a thread", &e))?;
+        Ok(Clients { shared, watcher: Mutex::new(Some(watcher)) })
+    }
+
+    /// Serves `link` in a thread of its own.
+    ///
+    /// # Errors
+    /// When there are too many clients, or no more threads.
+    pub fn admit(&self, link: Box<dyn Link>) -> Result<()> {
+        let mut state = self.shared.lock();
+        for thread in state.done.drain(..) {
+            // A client's panic was reported when it happened.
+            let _ = thread.join();
+        }
+        if state.stopping {
+            return Err(Error::new(Kind::Closed, "the server is stopping"));
+        }
+        if state.seats.len() >= self.shared.options.clients {
+            return Err(Error::new(Kind::Limit, format!("{} clients are here already", state.seats.len())));
+        }
+        let id = state.next;
+        state.next += 1;
+        let seat = Arc::new(Seat { cancel: Cancel::new(), breaker: link.breaker(), busy: Mutex::default() });
+        let (shared, mine) = (Arc::clone(&self.shared), Arc::clone(&seat));
+        // The thread leaves through the lock held here, so its entry is there before it looks for it.
+        let thread = Builder::new()
+            .name(format!("{}-{id}", shared.service.name))
+            .stack_size(STACK)
+            .spawn(move || shared.serve(id, link, &mine))
+            .map_err(|e| Error::system("cannot start a thread", &e))?;
+        state.seats.insert(id, (seat, Some(thread)));
+        drop(state);
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    /// How many clients are there.
+    pub fn count(&self) -> usize {
+        self.shared.lock().seats.len()
+    }
+
+    /// Ends every client's connection and command, and waits for their threads.
+    pub fn stop(&self) {
+        let mut threads = Vec::new();
+        {
+            let mut state = self.shared.lock();
+            state.stopping = true;
+            for (seat, thread) in state.seats.values_mut() {
+                seat.cancel.set();
+                seat.breaker.trip();
+                threads.extend(thread.take());
+            }
+            threads.append(&mut state.done);
+        }
+        self.shared.changed.notify_all();
+        threads.extend(self.watcher.lock().unwrap_or_else(PoisonError::into_inner).take());
+        for thread in threads {
+            // A client's panic was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Clients {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The life of a client's thread.
+    fn serve(&self, id: u64, link: Box<dyn Link>, seat: &Seat) {
+        let peer = link.peer().to_string();
+        // A panic in one command is that client's misfortune alone.
+        match catch_unwind(AssertUnwindSafe(|| (self.service.serve)(link, seat, &self.options))) {
+            Ok(Err(error)) if !self.lock().stopping => eprintln!("{}: {peer}: {error}", self.service.name),
+            Ok(_) => {}
+            Err(_) => eprintln!("{}: {peer}: the connection ended with an internal error", self.service.name),
+        }
+        let mut state = self.lock();
+        if let Some((_, thread)) = state.seats.remove(&id) {
+            state.done.extend(thread);
+        }
+    }
+
+    /// The life of the watching thread.
+    fn watch(&self) {
+        let mut state = self.lock();
+        while !state.stopping {
+            if state.seats.is_empty() {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            state = self.changed.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner).0;
+            let seats: Vec<Arc<Seat>> = state.seats.values().map(|(seat, _)| Arc::clone(seat)).collect();
+            drop(state);
+            for seat in &seats {
+                seat.look_after();
+            }
+            drop(seats);
+            state = self.lock();
+        }
+    }
+}
+
+impl Seat {
+    /// Runs `work`, which does not use the connection, while the watching thread sees to it: the command is
+    /// cancelled when the client goes away, and with `sign` (bytes and how often) the client hears in the meantime
+    /// that the server is alive. Returns the connection, the result, and how many signs were sent.
+    pub fn while_busy<R>(
+        &self,
+        framed: Framed,
+        sign: Option<(&'static [u8], Duration)>,
+        work: impl FnOnce() -> R,
+    ) -> Result<(Framed, R, u32)> {
+        let every = sign.map_or(TICK, |(_, every)| every);
+        let sign = sign.map(|(bytes, every)| (bytes, Instant::now() + every));
+        *self.lock() = Some(Busy { framed, sign, signs: 0, every });
+        let result = work();
+        let busy = self.lock().take();
+        let Busy { framed, signs, .. } =
+            busy.ok_or_else(|| Error::new(Kind::Closed, "the connection was taken away from its client"))?;
+        Ok((framed, result, signs))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Busy>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look_after(&self) {
+        let mut busy = self.lock();
+        let Some(Busy { framed, sign, signs, every }) = &mut *busy else { return };
+        let mut gone = framed.is_gone();
+        if let Some((bytes, due)) = sign
+            && *due <= Instant::now()
+        {
+            *due += *every;
+            *signs += 1;
+            framed.queue().extend_from_slice(bytes);
+            // A few bytes fit into any socket that is read at all: nobody else waits for this one.
+            gone |= framed.flush(Some(Duration::from_millis(1))).is_err_and(|error| error.kind() != Kind::Timeout);
+        }
+        if gone {
+            self.cancel.set();
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! The rap service: each client has a session of its own, whose seek is the position that READ and WRITE use.
+//!
+//! Old clients (the ancestors) and ours (those that sent the probe) differ in three things: how long a packet and
+//! a reply may be, whether a slow command needs signs of life, and whether a failed OPEN is answered (-1) or, as
+//! the old ones expect it, ends the connection.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::rc::Rc;
+
+use super::{Seat, ServeOptions, Server, Service};
+use crate::error::{Error, Kind, Result};
+use crate::io::{Access, Open};
+use crate::link::{Framed, Link};
+use crate::output::{Executor, Out, Style};
+use crate::protocol::rap::{
+    Capabilities, LEGACY_PACKET, LEGACY_REPLY, Limits, PROBE, PROBE_ERROR, Reply, Request, Verb, Whence,
+};
+use crate::session::scope::{self, Scope};
+use crate::session::{LineSource, Permissions, Session};
+use crate::uri::{Authority, Uri};
+
+/// The service.
+pub const SERVICE: Service = Service {
+    name: "rap",
+    exposes: "can read and change files here and run commands",
+    serve,
+};
+
+/// Bytes of replies that are collected before they are sent: enough for one system call to be worth it, and few
+/// enough to stay in the processor's cache.
+const BATCH: usize = 128 * 1024;
+
+/// Bytes of a packet over the limit that are skipped to save the connection.
+const SKIP: u32 = 16 << 20;
+
+/// Files that one client may have open.
+const FILES: usize = 256;
+
+/// A comment as a reverse command: clients answer it, and wait on.
+const SIGN_OF_LIFE: &[u8] = &[7, 0, 0, 0, 2, b'#', 0];
+
+/// Listens for rap clients at `authority` (`:1234` is this machine alone).
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn listen(authority: &Authority, options: ServeOptions) -> Result<Server> {
+    Server::listen(&SERVICE, authority, options)
+}
+
+fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()> {
+    let mut session = Session::new();
+    session.cancel = seat.cancel.clone();
+    session.view.permissions = options.permissions;
+    session.lines = Some(Box::new(Nobody));
+    let state = State { session, options, seat, ours: false, awaited: 0, failure: String::new() };
+    match state.converse(Framed::new(link, None)) {
+        Err(error) if error.kind() == Kind::Closed => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// The keyboard of a client's session: there is none on this side.
+struct Nobody;
+
+impl LineSource for Nobody {
+    fn read_line(&mut self, _prompt: &str) -> Option<String> {
+        None
+    }
+}
+
+/// One client's conversation.
+struct State<'a> {
+    session: Session,
+    options: &'a ServeOptions,
+    seat: &'a Seat,
+    /// The client sent the probe.
+    ours: bool,
+    /// Signs of life that the client has not answered yet.
+    awaited: u32,
+    /// Why the last OPEN failed.
+    failure: String,
+}
+
+impl State<'_> {
+    /// Answers packets until the client leaves. Replies leave together when no complete request is left.
+    fn converse(mut self, mut framed: Framed) -> Result<()> {
+        let patience = Some(self.options.patience);
+        loop {
+            let Some((request, used)) = Request::decode(framed.arrived(), Limits::SERVER)? else {
+                framed.flush(patience)?;
+                self.wait(&mut framed)?;
+                continue;
+            };
+            // What outlives the packet's bytes is copied here; only the data of a WRITE stays where it is.
+            match request {
+                Request::Read { count } => {
+                    framed.consume(used);
+                    self.read(framed.queue(), count);
+                }
+                Request::Write { data } => {
+                    let result = write(&mut self.session, data);
+                    framed.consume(used);
+                    Reply::Write { result }.encode(framed.queue());
+                }
+                Request::Seek { whence, offset } => {
+                    framed.consume(used);
+                    let position = self.seek(whence, offset);
+                    Reply::Seek { position }.encode(framed.queue());
+                }
+                Request::Open { flags, path } => {
+                    let path = String::from_utf8_lossy(path).into_owned();
+                    framed.consume(used);
+                    let fd = match self.open(&path, flags) {
+                        Ok(fd) => fd,
+                        Err(error) if self.ours => {
+                            self.failure = error.to_string();
+                            -1
+                        }
+                        // To an old client -1 looks like success.
+                        Err(error) => {
+                            framed.flush(patience)?;
+                            return Err(error);
+                        }
+                    };
+                    Reply::Open { fd }.encode(framed.queue());
+                }
+                Request::Close { fd } => {
+                    framed.consume(used);
+                    let closed = fd.checked_sub(1).map(|fd| self.session.core().io.close(fd));
+                    let result = if matches!(closed, Some(Ok(()))) { 0 } else { -1 };
+                    Reply::Close { result }.encode(framed.queue());
+                }
+                Request::Command { verb, text } => {
+                    let line = String::from_utf8_lossy(text).into_owned();
+                    framed.consume(used);
+                    framed = self.command(framed, verb, &line)?;
+                }
+                Request::Answer { .. } => {
+                    framed.consume(used);
+                    self.awaited = self
+                        .awaited
+                        .checked_sub(1)
+                        .ok_or_else(|| Error::new(Kind::Protocol, "an answer to nothing"))?;
+                }
+                Request::Oversized { opcode, length } => {
+                    framed.consume(used);
+                    self.oversized(&mut framed, opcode, length)?;
+                }
+            }
+            if framed.queue().len() >= BATCH {
+                framed.flush(patience)?;
+            }
+        }
+    }
+
+    /// Waits for bytes: without end between packets, but not in the middle of one.
+    fn wait(&self, framed: &mut Framed) -> Result<()> {
+        if !framed.arrived().is_empty() {
+            return framed.fill(Some(self.options.patience));
+        }
+        match framed.fill(Some(std::time::Duration::from_secs(1))) {
+            Err(error) if error.kind() == Kind::Timeout => {
+                framed.trim();
+                framed.fill(None)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn allow(&self, needed: Permissions) -> bool {
+        self.session.view.permissions.allow(needed)
+    }
+
+    /// Opens `path`, maps it at 0 and goes there. The number told to the client is one more than the session's
+    /// own: old servers spend 3 on their listener, and 0 is no success to some clients.
+    fn open(&mut self, path: &str, flags: u8) -> Result<i32> {
+        let write = flags & 2 != 0;
+        let needed = if write { Permissions::FILES.and(Permissions::WRITE) } else { Permissions::FILES };
+        if !self.allow(needed.and(Permissions::READ)) {
+            return Err(Error::new(Kind::Permission, "opening files is not permitted here"));
+        }
+        if path.is_empty() {
+            return Err(Error::new(Kind::NotFound, "no file is named"));
+        }
+        let open = Open { access: Access { write, ..Access::RX }, cancel: self.seat.cancel.clone(), ..Open::default() };
+        let mut core = self.session.core();
+        if core.io.descriptors().count() >= FILES {
+            return Err(Error::new(Kind::Limit, format!("{FILES} files are open already")));
+        }
+        let fd = core.io.open(&Uri::parse(path), &open)?;
+        core.io.map_whole(fd, 0)?;
+        drop(core);
+        self.session.view.seek = 0;
+        i32::try_from(fd + 1).map_err(|_| Error::new(Kind::Limit, "too many files"))
+    }
+
+    /// Appends the reply to a READ: always as many bytes as asked, with the fill byte where nothing is; none when
+    /// the device fails.
+    fn read(&mut self, queue: &mut Vec<u8>, count: u32) {
+        let limit = if self.ours { Capabilities::OURS.data } else { LEGACY_PACKET };
+        let count = if self.allow(Permissions::READ) { count.min(limit) } else { 0 };
+        let start = queue.len();
+        Reply::Read { length: count }.encode(queue);
+        let data = queue.len();
+        queue.resize(data + count as usize, 0);
+        let outcome = self.session.with(|core, view| {
+            let address = view.seek;
+            Scope { core, view }.read(address, &mut queue[data..])
+        });
+        if outcome.is_err() {
+            queue.truncate(start);
+            Reply::Read { length: 0 }.encode(queue);
+        }
+    }
+
+    fn seek(&mut self, whence: Whence, offset: u64) -> u64 {
+        let seek = &mut self.session.view.seek;
+        match whence {
+            Whence::Set => *seek = offset,
+            Whence::Current => *seek = seek.wrapping_add(offset),
+            Whence::End => {
+                let core = self.session.core();
+                let current = core.io.current().and_then(|fd| core.io.descriptor(fd).ok());
+                return current.map_or(0, |descriptor| descriptor.size().unwrap_or(u64::MAX));
+            }
+        }
+        *seek
+    }
+
+    /// Runs a line and queues what it printed. Errors become comments, which a client that takes the reply for
+    /// commands skips.
+    fn command(&mut self, mut framed: Framed, verb: Verb, line: &str) -> Result<Framed> {
+        if let Some(answer) = self.probe(line) {
+            queue_text(framed.queue(), verb, answer.as_bytes());
+            return Ok(framed);
+        }
+        // What is queued must not wait for the command.
+        framed.flush(Some(self.options.patience))?;
+        let limit = if self.ours { Capabilities::OURS.command } else { LEGACY_REPLY } as usize;
+        let sign = (!self.ours).then_some((SIGN_OF_LIFE, self.options.keep_alive));
+        let session = &mut self.session;
+        let (mut framed, reply, signs) = self.seat.while_busy(framed, sign, || run(session, line, limit))?;
+        self.awaited += signs;
+        // Leaving is the client's to do; a reply must be sent in any case.
+        self.session.view.quit = None;
+        queue_text(framed.queue(), verb, &reply);
+        Ok(framed)
+    }
+
+    /// The answer to a line that is no command but a question about this server.
+    fn probe(&mut self, line: &str) -> Option<String> {
+        match line.trim() {
+            PROBE => {
+                self.ours = true;
+                Some(Capabilities::OURS.to_string())
+            }
+            PROBE_ERROR => Some(format!("rap/2 error={}", self.failure)),
+            _ => None,
+        }
+    }
+
+    /// Skips a packet that is too long, when that is cheap, and says so in its reply.
+    fn oversized(&self, framed: &mut Framed, opcode: u8, length: u32) -> Result<()> {
+        if length > SKIP {
+            return Err(Error::new(Kind::Limit, format!("a packet of {length} bytes")));
+        }
+        framed.flush(Some(self.options.patience))?;
+        framed.discard(length.into(), Some(self.options.patience))?;
+        match opcode {
+            3 => Reply::Write { result: -1 }.encode(framed.queue()),
+            opcode => {
+                let verb = if opcode == 6 { Verb::System } else { Verb::Command };
+                queue_text(framed.queue(), verb, b"");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn queue_text(queue: &mut Vec<u8>, verb: Verb, text: &[u8]) {
+    // Replies are bounded far below 4 GiB.
+    Reply::Command { verb, length: text.len() as u32 + 1 }.encode(queue);
+    queue.extend_from_slice(text);
+    queue.push(0);
+}
+
+/// Writes at the session's seek; -1 when that fails.
+fn write(session: &mut Session, data: &[u8]) -> i32 {
+    if !session.view.permissions.allow(Permissions::WRITE) {
+        return -1;
+    }
+    let outcome = session.with(|core, view| {
+        let settings = scope::settings(core, view);
+        core.io.write(&settings, view.seek, data)
+    });
+    if outcome.is_ok() { i32::try_from(data.len()).unwrap_or(i32::MAX) } else { -1 }
+}
+
+/// Runs `line` and collects its output, with the errors as comments, in at most `limit` bytes with the NUL.
+fn run(session: &mut Session, line: &str, limit: usize) -> Vec<u8> {
+    let text = Rc::new(RefCell::new(Text { bytes: Vec::new(), room: limit - CUT.len() - 1, remarks: 0, cut: false }));
+    let cancel = session.cancel.clone();
+    let mut sink = Sink(Rc::clone(&text));
+    let mut remarks = Remarks { text: Rc::clone(&text), fresh: true };
+    let outcome = session.execute(line, &mut Out::new(&mut sink, &mut remarks, Style::default(), cancel));
+    let mut text = text.borrow_mut();
+    if let Err(error) = outcome
+        && text.remarks == 0
+        && !text.cut
+    {
+        text.start_line();
+        text.add(format!("# Error: {error}\n").as_bytes());
+    }
+    let mut bytes = std::mem::take(&mut text.bytes);
+    if text.cut {
+        bytes.extend_from_slice(CUT.as_bytes());
+    }
+    bytes
+}
+
+/// Ends a reply that was too long.
+const CUT: &str = "\n# Error: the reply was cut here\n";
+
+/// The text of a reply.
+struct Text {
+    bytes: Vec<u8>,
+    room: usize,
+    remarks: u32,
+    cut: bool,
+}
+
+impl Text {
+    fn add(&mut self, bytes: &[u8]) {
+        let count = bytes.len().min(self.room - self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..count]);
+        self.cut |= count < bytes.len();
+    }
+
+    fn start_line(&mut self) {
+        if self.bytes.last().is_some_and(|byte| *byte != b'\n') {
+            self.add(b"\n");
+        }
+    }
+}
+
+/// Output; fails when the reply is full, so that the command ends.
+struct Sink(Rc<RefCell<Text>>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut text = self.0.borrow_mut();
+        text.add(bytes);
+        if text.cut { Err(io::Error::other("the reply is full")) } else { Ok(bytes.len()) }
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Diagnostics: each line becomes a comment.
+struct Remarks {
+    text: Rc<RefCell<Text>>,
+    fresh: bool,
+}
+
+impl Write for Remarks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut text = self.text.borrow_mut();
+        text.remarks += 1;
+        // The error that the reply is full says nothing new.
+        if text.cut {
+            return Ok(bytes.len());
+        }
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if std::mem::replace(&mut self.fresh, line.ends_with(b"\n")) {
+                text.start_line();
+                text.add(b"# ");
+            }
+            text.add(line);
+        }
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
