@@ -1,1 +1,4 @@
 //! Servers.
+
+/// The rap server.
+pub mod rap;
