@@ -117,12 +117,7 @@ pub fn command() -> Command {
         .arg(flag("version", 'v', "Print the version (-qv: only the number)"))
         .arg(flag("long-version", 'V', "Print the version and what this build can open").long("version"))
         .arg(Arg::new("help").short('h').long("help").help("Print this help").action(ArgAction::Help))
-        .arg(
-            Arg::new("reference")
-                .long("reference")
-                .hide(true)
-                .value_parser(["commands", "options", "plugins"]),
-        )
+        .arg(Arg::new("reference").long("reference").hide(true).value_parser(["commands", "options", "plugins"]))
 }
 
 impl Arguments {

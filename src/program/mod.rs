@@ -86,8 +86,7 @@ impl Program {
         let session = Session::new();
         let console = Console::new(session.cancel.clone())
             .map_err(|error| Error::system("cannot use standard output", &error))?;
-        let prompts =
-            !arguments.leaves() && !arguments.pipe && io::stdin().is_terminal() && io::stderr().is_terminal();
+        let prompts = !arguments.leaves() && !arguments.pipe && io::stdin().is_terminal() && io::stderr().is_terminal();
         Ok(Program { arguments, session, console, failed: false, prompts })
     }
 

@@ -64,7 +64,9 @@ fn explanation(page: &mut String, command: &Command) {
 }
 
 fn options() -> String {
-    let mut page = format!("# Options\n\n{MADE}\n`e name=value` sets one, `e name` shows it, `-e name=value` sets it at start-up.\n\n");
+    let mut page = format!(
+        "# Options\n\n{MADE}\n`e name=value` sets one, `e name` shows it, `-e name=value` sets it at start-up.\n\n"
+    );
     page.push_str("| option | default | meaning |\n| --- | --- | --- |\n");
     for option in OPTIONS {
         let default = Value::from(option).to_string();
@@ -79,7 +81,9 @@ fn options() -> String {
 }
 
 fn plugins() -> String {
-    let mut page = format!("# What can be opened\n\n{MADE}\nA path without a scheme goes to the first. `-L` and `oL` list them too.\n\n");
+    let mut page = format!(
+        "# What can be opened\n\n{MADE}\nA path without a scheme goes to the first. `-L` and `oL` list them too.\n\n"
+    );
     page.push_str("| plugin | schemes | writes | meaning | example |\n| --- | --- | --- | --- | --- |\n");
     for plugin in PLUGINS {
         let schemes: Vec<String> = plugin.schemes.iter().map(|scheme| code(&format!("{scheme}://"))).collect();

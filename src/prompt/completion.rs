@@ -162,18 +162,16 @@ fn flags(session: &Session, typed: &str) -> Vec<Candidate> {
     }
     let core = session.core();
     let found = core.flags.iter().filter(|flag| flag.name.starts_with(name));
-    found.map(|flag| Candidate { text: format!("{head}{}", flag.name), summary: None, complete: head.is_empty() }).collect()
+    found
+        .map(|flag| Candidate { text: format!("{head}{}", flag.name), summary: None, complete: head.is_empty() })
+        .collect()
 }
 
 fn schemes(typed: &str) -> Vec<Candidate> {
     let schemes = PLUGINS.iter().flat_map(|plugin| plugin.schemes.iter().map(move |scheme| (scheme, plugin.summary)));
     schemes
         .filter(|(scheme, _)| !typed.is_empty() && scheme.starts_with(typed))
-        .map(|(scheme, summary)| Candidate {
-            text: format!("{scheme}://"),
-            summary: Some(summary),
-            complete: false,
-        })
+        .map(|(scheme, summary)| Candidate { text: format!("{scheme}://"), summary: Some(summary), complete: false })
         .collect()
 }
 
@@ -181,11 +179,7 @@ fn option(typed: &str) -> Vec<Candidate> {
     let Some((name, value)) = typed.split_once('=') else {
         let found = OPTIONS.iter().filter(|option| option.name.starts_with(typed));
         return found
-            .map(|option| Candidate {
-                text: option.name.to_string(),
-                summary: Some(option.summary),
-                complete: false,
-            })
+            .map(|option| Candidate { text: option.name.to_string(), summary: Some(option.summary), complete: false })
             .collect();
     };
     let Some(option) = options::find(name) else { return Vec::new() };
@@ -272,10 +266,7 @@ mod tests {
 
     #[test]
     fn options_complete_to_names_then_values() {
-        assert_eq!(
-            option("io.ca").into_iter().map(|candidate| candidate.text).collect::<Vec<_>>(),
-            ["io.cache"]
-        );
+        assert_eq!(option("io.ca").into_iter().map(|candidate| candidate.text).collect::<Vec<_>>(), ["io.cache"]);
         assert_eq!(
             option("io.cache=").into_iter().map(|candidate| candidate.text).collect::<Vec<_>>(),
             ["io.cache=true", "io.cache=false"]

@@ -60,8 +60,12 @@ impl Server {
     fn start() -> Result<Server> {
         println!("$ remora rap://127.0.0.1:0");
         // A group of its own: Ctrl-C at the terminal is not for it.
-        let child =
-            program("release").arg("rap://127.0.0.1:0").stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0).spawn()?;
+        let child = program("release")
+            .arg("rap://127.0.0.1:0")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
         let mut server = Server { child, address: String::new() };
         let mut lines = BufReader::new(server.child.stderr.take().ok_or("the server has no standard error")?);
         let mut line = String::new();

@@ -18,7 +18,15 @@ pub fn run() -> Result<()> {
         // Advisories would need their data base, which is not always within reach.
         cargo(&["deny", "--workspace", "check", "bans", "licenses", "sources"])?;
     }
-    cargo(&["check", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target", "--all-targets", "--all-features"])?;
+    cargo(&[
+        "check",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--target-dir",
+        "target",
+        "--all-targets",
+        "--all-features",
+    ])?;
     cargo(&["build", "--workspace"])?;
     for what in absent {
         println!("ABSENT: {what}");
