@@ -203,7 +203,7 @@ fn r2pipe_gets_a_nul_after_start_up_and_after_each_answer() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let mut child = piped(&["-qc", "p8 256M", "-"]);
+    let mut child = piped(&["-qc", "p8 0x10000000", "-"]);
     let mut output = child.stdout.take().unwrap();
     let mut start = [0; 4];
     output.read_exact(&mut start).unwrap();
@@ -242,7 +242,7 @@ fn ctrl_c_ends_a_run_that_nobody_watches() {
     output.read_line(&mut String::new()).unwrap();
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    let mut child = piped(&["-qc", "p8 256G", "-"]);
+    let mut child = piped(&["-qc", "p8 0x4000000000", "-"]);
     let mut output = child.stdout.take().unwrap();
     output.read_exact(&mut [0; 4]).unwrap();
     let reader = std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
