@@ -1,5 +1,7 @@
 //! The program as a process: its options, its standard streams, its exit status.
 
+mod terminal;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
