@@ -163,6 +163,14 @@ pub struct Session {
     pub hosts: Hosts,
     /// Ends the client's running command.
     pub cancel: Cancel,
+    /// Where lines for sessions inside the session (`==`) come from; `None`: standard input.
+    pub lines: Option<Box<dyn LineSource>>,
+}
+
+/// Somebody who types lines: the prompt, or a script's input.
+pub trait LineSource: Send {
+    /// The next line, without its end, after showing `prompt`; `None` at the end of the input.
+    fn read_line(&mut self, prompt: &str) -> Option<String>;
 }
 
 impl Default for Session {
@@ -179,7 +187,7 @@ impl Session {
 
     /// Another client of an existing core.
     pub fn attach(core: Arc<Mutex<Core>>) -> Session {
-        Session { core, view: View::default(), hosts: Hosts::default(), cancel: Cancel::new() }
+        Session { core, view: View::default(), hosts: Hosts::default(), cancel: Cancel::new(), lines: None }
     }
 
     /// The shared core, for further clients.
