@@ -1,17 +1,16 @@
 //! The rap server: a listener whose clients open files and run commands here.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
+use super::ServeOptions;
 use crate::error::{Error, Result};
 use crate::uri::Authority;
 
-/// What clients of a server may do.
-#[derive(Debug, Clone, Default)]
-pub struct ServeOptions {}
-
-/// A listening server.
+/// A listening server; clones are handles on the same one.
+#[derive(Clone)]
 pub struct Server {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     address: SocketAddr,
 }
 
@@ -22,7 +21,7 @@ pub fn listen(authority: &Authority, _options: ServeOptions) -> Result<Server> {
     let listener =
         TcpListener::bind((host, authority.port.unwrap_or(0))).map_err(|error| Error::system(&what, &error))?;
     let address = listener.local_addr().map_err(|error| Error::system(&what, &error))?;
-    Ok(Server { listener, address })
+    Ok(Server { listener: Arc::new(listener), address })
 }
 
 impl Server {
@@ -32,9 +31,9 @@ impl Server {
     }
 
     /// Serves until [`Server::stop`].
-    pub fn run(&self) -> Result<()> {
+    pub fn run(&self) {
+        eprintln!("rap: listening at {}", self.address);
         while self.listener.accept().is_ok() {}
-        Ok(())
     }
 
     /// Ends [`Server::run`].
