@@ -20,14 +20,15 @@ use crate::error::{Error, Kind, Result};
 use crate::io::{Access, Open};
 use crate::number;
 use crate::output::Executor;
-use crate::prompt::{Prompt, Read};
-use crate::serve::rap;
+use crate::prompt::{Prompt, Read, SharedPrompt};
+use crate::serve::{ServeOptions, rap};
 use crate::session::scope::Scope;
 use crate::session::{Session, Value, config, options};
 use crate::uri::{Authority, Uri};
 
 use arguments::{Arguments, Version};
 use console::Console;
+use script::SharedLines;
 
 /// A file cannot be opened, or a command failed with nobody at a prompt to see it.
 const FAILED: i32 = 1;
@@ -67,6 +68,12 @@ enum End {
     ReaderGone,
     /// The answers cannot be written.
     Unwritable,
+}
+
+/// Where lines come from when scripts and commands have run.
+enum Input {
+    Prompt(SharedPrompt),
+    Script(SharedLines),
 }
 
 /// Whether the run goes on.
@@ -138,22 +145,21 @@ impl Program {
     }
 
     /// Serves until Ctrl-C.
-    fn serve(mut self, authority: &Authority) -> Result<i32> {
+    fn serve(&self, authority: &Authority) -> Result<i32> {
         let (reader, writer) = io::pipe().map_err(|error| Error::system("cannot make a pipe", &error))?;
         for signal in [SIGINT, SIGTERM] {
             let writer = writer.try_clone().map_err(|error| Error::system("cannot copy a pipe", &error))?;
             signal_hook::low_level::pipe::register(signal, writer)
                 .map_err(|error| Error::system("cannot catch signals", &error))?;
         }
-        let server = Arc::new(rap::listen(authority, rap::ServeOptions::default())?);
-        self.console.note(format_args!("rap: listening at {} (Ctrl-C ends it)", server.address()));
-        let stopper = Arc::clone(&server);
+        let server = rap::listen(authority, ServeOptions::default())?;
+        let stopper = server.clone();
         std::thread::spawn(move || {
             // Any end of the wait is a reason to stop.
             let _ = io::Read::read(&mut &reader, &mut [0]);
             stopper.stop();
         });
-        server.run()?;
+        server.run();
         Ok(0)
     }
 
@@ -249,6 +255,16 @@ impl Program {
 
     /// Scripts, commands, then the prompt or standard input.
     fn work(&mut self) -> Flow {
+        // Sessions inside this one (`==`) read from the same place as this one.
+        let input = if self.prompts {
+            let prompt = SharedPrompt::new(Prompt::new(state("history").as_deref()));
+            self.session.lines = Some(Box::new(prompt.clone()));
+            Input::Prompt(prompt)
+        } else {
+            let lines = SharedLines::new(self.session.cancel.clone());
+            self.session.lines = Some(Box::new(lines.clone()));
+            Input::Script(lines)
+        };
         if self.arguments.pipe {
             self.end_answer()?;
         }
@@ -258,12 +274,10 @@ impl Program {
         for line in self.arguments.commands.clone() {
             self.line(&line)?;
         }
-        if self.prompts {
-            self.prompt()
-        } else if self.arguments.leaves() && !self.arguments.pipe {
-            Flow::Continue(())
-        } else {
-            self.standard_input()
+        match input {
+            Input::Prompt(prompt) => self.prompt(&prompt),
+            Input::Script(_) if self.arguments.leaves() && !self.arguments.pipe => Flow::Continue(()),
+            Input::Script(lines) => self.standard_input(&lines),
         }
     }
 
@@ -279,10 +293,9 @@ impl Program {
     }
 
     /// Runs the lines of standard input.
-    fn standard_input(&mut self) -> Flow {
-        let mut lines = script::Lines::new(io::stdin().lock());
+    fn standard_input(&mut self, lines: &SharedLines) -> Flow {
         loop {
-            match lines.next(&self.session.cancel) {
+            match lines.next() {
                 Ok(Some(line)) => {
                     self.line(&line)?;
                     if self.arguments.pipe {
@@ -300,11 +313,10 @@ impl Program {
     }
 
     /// Runs what is typed at a prompt.
-    fn prompt(&mut self) -> Flow {
+    fn prompt(&mut self, prompt: &SharedPrompt) -> Flow {
         self.session.view.interactive = true;
         // The option is in the table, so this cannot fail.
         let _ = self.set("scr.interactive=true");
-        let mut prompt = Prompt::new(state("history").as_deref());
         let mut warned = false;
         loop {
             self.session.cancel.clear();

@@ -1,11 +1,15 @@
 //! Standard input as a source of command lines, without a prompt.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::output::Cancel;
+use crate::session::LineSource;
 
 /// A longer line is not a command.
 const LONGEST: usize = 16 << 20;
@@ -18,7 +22,7 @@ pub struct Lines<S> {
     ended: bool,
 }
 
-impl<S: Read + std::os::fd::AsFd> Lines<S> {
+impl<S: Read + AsFd> Lines<S> {
     /// The lines of `source`. Nothing else may buffer it.
     pub fn new(source: S) -> Lines<S> {
         Lines { source, waiting: Vec::new(), searched: 0, ended: false }
@@ -69,6 +73,37 @@ impl<S: Read + std::os::fd::AsFd> Lines<S> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// The lines of standard input, for the program and for sessions inside its session.
+#[derive(Clone)]
+pub struct SharedLines {
+    lines: Arc<Mutex<Option<Lines<File>>>>,
+    cancel: Cancel,
+}
+
+impl SharedLines {
+    /// The lines of standard input; waiting for one ends when `cancel` is set. Nothing is opened before the first.
+    pub fn new(cancel: Cancel) -> SharedLines {
+        SharedLines { lines: Arc::default(), cancel }
+    }
+
+    /// The next line; see [`Lines::next`].
+    pub fn next(&self) -> io::Result<Option<String>> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = match &mut *lines {
+            Some(lines) => lines,
+            // Rust's own handle has a buffer that would hide from the wait what has arrived.
+            none => none.insert(Lines::new(File::from(io::stdin().as_fd().try_clone_to_owned()?))),
+        };
+        lines.next(&self.cancel)
+    }
+}
+
+impl LineSource for SharedLines {
+    fn read_line(&mut self, _prompt: &str) -> Option<String> {
+        self.next().ok().flatten()
     }
 }
 

@@ -15,7 +15,7 @@ use reedline::{
 };
 
 use crate::error::{Error, Result};
-use crate::session::Session;
+use crate::session::{LineSource, Session};
 
 /// Lines that the history keeps.
 const HISTORY: usize = 10_000;
@@ -80,7 +80,7 @@ impl Prompt {
     }
 
     /// Reads a line after `prompt`, without completion.
-    pub fn read_line(&mut self, prompt: &str) -> Result<Read> {
+    fn read_line(&mut self, prompt: &str) -> Result<Read> {
         let signal = self.editor.read_line(&Text(prompt));
         // Other running programs see the line at once; a full disk must not take the prompt away.
         let _ = self.editor.sync_history();
@@ -94,6 +94,35 @@ impl Prompt {
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Session>> {
         self.lent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A prompt for the program and for sessions inside its session.
+#[derive(Clone)]
+pub struct SharedPrompt(Arc<Mutex<Prompt>>);
+
+impl SharedPrompt {
+    /// Shares `prompt`.
+    pub fn new(prompt: Prompt) -> SharedPrompt {
+        SharedPrompt(Arc::new(Mutex::new(prompt)))
+    }
+
+    /// See [`Prompt::read`].
+    pub fn read(&self, session: &mut Session, prompt: &str) -> Result<Read> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).read(session, prompt)
+    }
+}
+
+impl LineSource for SharedPrompt {
+    fn read_line(&mut self, prompt: &str) -> Option<String> {
+        let mut editor = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match editor.read_line(prompt) {
+                Ok(Read::Line(line)) => return Some(line),
+                Ok(Read::Cleared) => {}
+                Ok(Read::End) | Err(_) => return None,
+            }
+        }
     }
 }
 
