@@ -63,6 +63,7 @@ fn soak(seconds: &str) -> Result<()> {
         "fuzz/Cargo.toml",
         "--target-dir",
         "target",
+        "--no-default-features",
         "--bin",
         "soak",
         "--",
