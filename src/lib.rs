@@ -26,3 +26,5 @@ pub mod shell;
 pub mod serve;
 /// The interactive prompt: line editing, history, completion.
 pub mod prompt;
+/// The program: its arguments, what it does with them, and the exit code.
+pub mod program;

@@ -1,3 +1,7 @@
-//! The program: arguments, then a script, a prompt or a server; the exit code.
+//! The program: everything is in [`remora::program`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    remora::program::main(std::env::args_os())
+}

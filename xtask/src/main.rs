@@ -1,1 +1,79 @@
-fn main() {}
+//! Chores of the project: `cargo xtask help` lists them.
+
+mod demo;
+mod peers;
+mod test;
+mod tools;
+
+use std::process::{Command, ExitCode};
+
+use tools::{Result, cargo};
+
+const HELP: &str = "\
+cargo xtask demo            build, start a server, work with /bin/ls through it; at a terminal, leaves you connected
+cargo xtask test            everything that has to hold before a change lands (installs what it needs)
+cargo xtask docs            write the pages of the reference from the tables in the sources
+cargo xtask bench           measure against xxd, sha256sum, radare2 and a plain socket (docs/performance.md)
+cargo xtask soak [SECONDS]  throw random input at every decoder and at the shell, 60 seconds by default";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = std::env::set_current_dir(tools::root()).map_err(Into::into).and_then(|()| run(&args));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<()> {
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["demo"] => demo::run(),
+        ["test"] => test::run(),
+        ["docs"] => docs(),
+        ["bench"] => bench(),
+        ["soak"] => soak("60"),
+        ["soak", seconds] => soak(seconds),
+        ["help" | "-h" | "--help"] | [] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        _ => Err(format!("there is no chore '{}'\n\n{HELP}", args.join(" ")).into()),
+    }
+}
+
+/// Measures; a peer that is absent shows in the table.
+fn bench() -> Result<()> {
+    let path = peers::path(&mut Vec::new())?;
+    tools::run(Command::new(env!("CARGO")).args(["bench", "--bench", "speed"]).env("PATH", path))
+}
+
+/// Writes the pages that a test compares with the tables.
+fn docs() -> Result<()> {
+    cargo(&["build"])?;
+    for page in ["commands", "options", "plugins"] {
+        let text = tools::output(tools::program("debug").args(["--reference", page]))?;
+        std::fs::write(format!("docs/{page}.md"), text)?;
+        println!("docs/{page}.md");
+    }
+    Ok(())
+}
+
+fn soak(seconds: &str) -> Result<()> {
+    let seconds: u64 = seconds.parse().map_err(|_| format!("'{seconds}' is not a number of seconds"))?;
+    cargo(&[
+        "run",
+        "--release",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--target-dir",
+        "target",
+        "--no-default-features",
+        "--bin",
+        "soak",
+        "--",
+        &seconds.to_string(),
+    ])
+}

@@ -1,0 +1,131 @@
+//! What is fuzzed: one function per target, which must neither panic nor take long whatever it is given. cargo-fuzz
+//! drives them (`cargo fuzz run shell`), and so does the soak run, which needs no special compiler.
+
+use std::io::Write;
+use std::sync::{Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+use remora::error::{Error, Kind, Result};
+use remora::io::{Access, Open};
+use remora::number::{self, Names};
+use remora::output::{Cancel, Executor, Out, Style};
+use remora::prompt::completion;
+use remora::session::{Permissions, Session};
+use remora::uri::{Authority, Uri};
+
+/// Every target with its name, for the soak run.
+pub const TARGETS: &[(&str, fn(&[u8]))] =
+    &[("number", number), ("uri", uri), ("shell", shell), ("completion", completion)];
+
+/// Expressions.
+pub fn number(data: &[u8]) {
+    struct Nothing;
+    impl Names for Nothing {
+        fn name(&mut self, _name: &str) -> Option<u64> {
+            None
+        }
+        fn variable(&mut self, _variable: &str) -> Option<u64> {
+            Some(7)
+        }
+        fn memory(&mut self, _address: u64, _size: Option<u8>) -> Result<u64> {
+            Err(Error::new(Kind::NotFound, "nothing is there"))
+        }
+        fn seek(&mut self) -> u64 {
+            0x1000
+        }
+    }
+    let _ = number::evaluate(&String::from_utf8_lossy(data), &mut Nothing);
+}
+
+/// URIs and the addresses in them.
+pub fn uri(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let uri = Uri::parse(&text);
+    if let Ok(authority) = Authority::parse(uri.rest()) {
+        // What is shown to the user leads back to the same place.
+        let again = Authority::parse(&authority.endpoint()).expect("an endpoint can be read again");
+        assert_eq!((again.host, again.port), (authority.host, authority.port));
+    }
+}
+
+/// Lines of commands, run with what a guest may do: no programs, no files of this machine, no processes.
+pub fn shell(data: &[u8]) {
+    let mut session = Session::new();
+    session.view.permissions = Permissions::READ.and(Permissions::WRITE);
+    session.with(|core, _| {
+        let open = Open { access: Access::RWX, ..Open::default() };
+        let fd = core.io.open(&Uri::parse("malloc://512"), &open).expect("a buffer opens");
+        core.io.map_whole(fd, 0).expect("it maps");
+    });
+    let cancel = session.cancel.clone();
+    let _watch = Watch::over(&cancel);
+    let (mut out, mut errors) = (Bounded(1 << 20), Bounded(1 << 20));
+    let mut out = Out::new(&mut out, &mut errors, Style::default(), cancel);
+    let _ = session.execute(&String::from_utf8_lossy(data), &mut out);
+}
+
+/// Completion at every place of a line.
+pub fn completion(data: &[u8]) {
+    let line = String::from_utf8_lossy(data);
+    let session = Session::new();
+    // Completing a path lists its folder, which costs time and shows nothing here.
+    if line.len() <= 64 && !line.contains('/') {
+        for cursor in 0..=line.len() {
+            let _ = completion::complete(&line, cursor, &session);
+        }
+    }
+}
+
+/// Takes so many bytes, then nobody reads any more.
+struct Bounded(usize);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How long a line may run before somebody presses Ctrl-C.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long it may go on after that.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What is running, since when.
+static RUNNING: Mutex<Option<(Cancel, Instant)>> = Mutex::new(None);
+
+/// Presses Ctrl-C when a line takes long, and ends the process when that does not help: a hang is a finding.
+struct Watch;
+
+impl Watch {
+    fn over(cancel: &Cancel) -> Watch {
+        static STARTED: Once = Once::new();
+        STARTED.call_once(|| {
+            std::thread::spawn(|| {
+                loop {
+                    std::thread::sleep(Duration::from_millis(50));
+                    if let Some((cancel, since)) = &*RUNNING.lock().unwrap_or_else(PoisonError::into_inner) {
+                        if since.elapsed() > PATIENCE {
+                            cancel.set();
+                        }
+                        if since.elapsed() > PATIENCE + GRACE {
+                            eprintln!("a line goes on {} s after Ctrl-C", GRACE.as_secs());
+                            std::process::abort();
+                        }
+                    }
+                }
+            });
+        });
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = Some((cancel.clone(), Instant::now()));
+        Watch
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}

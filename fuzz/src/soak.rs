@@ -1,0 +1,87 @@
+//! Every target on random input for a number of seconds: `soak SECONDS [SEED]`. A failure prints its input.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use remora::commands;
+use remora_fuzz::TARGETS;
+
+/// Longest input, in pieces.
+const PIECES: u64 = 24;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1).map(|word| word.parse::<u64>().ok());
+    let (seconds, seed) = (args.next().flatten().unwrap_or(60), args.next().flatten());
+    let seed = seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64) | 1);
+    println!("soak: {seconds} s, seed {seed}");
+    let mut random = Random(seed);
+    let words = words();
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (mut runs, mut failures) = (0u64, 0u64);
+    while Instant::now() < end {
+        let input = input(&mut random, &words);
+        for (name, target) in TARGETS {
+            runs += 1;
+            if catch_unwind(AssertUnwindSafe(|| target(&input))).is_err() {
+                failures += 1;
+                eprintln!("soak: {name} fails on b\"{}\"", input.escape_ascii());
+            }
+        }
+    }
+    println!("soak: {runs} runs, {failures} failures");
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What lines are made of: names of commands, separators, numbers that are easy to get wrong.
+fn words() -> Vec<&'static str> {
+    let mut words: Vec<&'static str> = commands::all()
+        .flat_map(|command| std::iter::once(command.name).chain(command.aliases.iter().copied()))
+        .collect();
+    words.extend(commands::all().flat_map(|command| command.examples.iter().map(|example| example.line)));
+    let grammar = " ;;@ @@ @! ~ ~: ` | > \" ' \\ ( ) { } [ ] $ , . : = == =! # ? j q * \n \t - + / % << >> && || \0 é";
+    words.extend(grammar.split(' '));
+    words.extend([
+        " ",
+        "0",
+        "-1",
+        "0x7fffffffffffffff",
+        "0xffffffffffffffff",
+        "1K",
+        "4G",
+        "08",
+        "0b2",
+        "1e400",
+        "$$",
+        "rap://",
+    ]);
+    words
+}
+
+fn input(random: &mut Random, words: &[&'static str]) -> Vec<u8> {
+    let mut input = Vec::new();
+    for _ in 0..=random.below(PIECES) {
+        match random.below(8) {
+            0 => input.push(random.next() as u8),
+            1 => input.push(b' ' + random.below(95) as u8),
+            2 => input.push(b' '),
+            _ => input.extend_from_slice(words[random.below(words.len() as u64) as usize].as_bytes()),
+        }
+    }
+    input
+}
+
+/// Marsaglia's xorshift64: repeatable from its seed, which is all that is asked of it.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}

@@ -1,0 +1,218 @@
+//! The program's arguments.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+/// What the arguments ask for.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Arguments {
+    /// The file or URI to open.
+    pub file: Option<String>,
+    /// `--`: start with nothing open.
+    pub no_file: bool,
+    /// `-c`: command lines, in order.
+    pub commands: Vec<String>,
+    /// `-i`: scripts, in order.
+    pub scripts: Vec<PathBuf>,
+    /// `-e`: `key=value` settings, in order.
+    pub settings: Vec<String>,
+    /// How quiet: 1 leaves after `-c` and `-i`, 2 always leaves.
+    pub quiet: u8,
+    /// `-Q`: like `-qq`, and leaves without cleaning up.
+    pub quick: bool,
+    /// `-w`: open for writing.
+    pub write: bool,
+    /// `-N`: skip the rc file.
+    pub no_rc: bool,
+    /// `-b`: word size in bits.
+    pub bits: Option<String>,
+    /// `-a`: architecture.
+    pub arch: Option<String>,
+    /// `-k`: operating system.
+    pub os: Option<String>,
+    /// `-s`: expression to seek to.
+    pub seek: Option<String>,
+    /// `-m`: expression of the address to map the file at.
+    pub map: Option<String>,
+    /// `-0`: end start-up and each answer with a NUL byte (r2pipe).
+    pub pipe: bool,
+    /// `-L`: list the plugins.
+    pub plugins: bool,
+    /// `-v` or `-V`: the version, short or with details.
+    pub version: Option<Version>,
+    /// `--reference`: the page of the reference to print.
+    pub reference: Option<String>,
+}
+
+/// How much of the version is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// `-v`: one line.
+    Short,
+    /// `-V`: what it can open, too.
+    Long,
+}
+
+const AFTER_HELP: &str = "\
+FILE is a path or a URI: /bin/ls, malloc://4096, rap://host:1234//bin/ls. '-' is a scratch buffer of 512 bytes,
+'--' starts with nothing open. A rap URI without a '/' after the port (rap://:1234) starts a server.
+
+Exit status: 0 all went well, 1 the file cannot be opened or (without a prompt) a command failed, 2 wrong usage,
+130 interrupted, N after the command 'q N'.
+
+  remora -w firmware.bin                 look and patch at a prompt
+  remora -qc 'px 64' /bin/ls             run a command and leave
+  remora rap://127.0.0.1:1234            serve this machine's files
+  remora rap://127.0.0.1:1234//bin/ls    open a file of a served machine";
+
+/// The declaration of the arguments.
+pub fn command() -> Command {
+    let flag = |id: &'static str, short: char, help: &'static str| {
+        Arg::new(id).short(short).help(help).action(ArgAction::SetTrue)
+    };
+    let value = |id: &'static str, short: char, name: &'static str, help: &'static str| {
+        Arg::new(id).short(short).value_name(name).help(help).allow_hyphen_values(true)
+    };
+    Command::new("remora")
+        .about("Take binaries and processes apart, here or at the far end of a bad line")
+        .override_usage("remora [OPTIONS] FILE|URI|-|--")
+        .after_help(AFTER_HELP)
+        .disable_version_flag(true)
+        .disable_help_flag(true)
+        // `-w -w` is no reason to refuse to start.
+        .args_override_self(true)
+        .arg(Arg::new("file").value_name("FILE").help("Path or URI to open, '-' for a scratch buffer"))
+        .arg(value("commands", 'c', "COMMANDS", "Run a line of commands; may be repeated").action(ArgAction::Append))
+        .arg(
+            value("scripts", 'i', "SCRIPT", "Run a script, before -c; may be repeated")
+                .action(ArgAction::Append)
+                .value_parser(value_parser!(PathBuf)),
+        )
+        .arg(value("settings", 'e', "KEY=VALUE", "Set an option; may be repeated").action(ArgAction::Append))
+        .arg(
+            Arg::new("quiet")
+                .short('q')
+                .help("No prompt: leave after -c and -i (-qq: even without them)")
+                .action(ArgAction::Count),
+        )
+        .arg(flag("quick", 'Q', "Like -qq, and leave without cleaning up"))
+        .arg(flag("write", 'w', "Open for writing"))
+        .arg(flag("raw", 'n', "Do not interpret the file's format (nothing does yet)"))
+        .arg(flag("no-rc", 'N', "Do not run the rc file"))
+        .arg(value("bits", 'b', "BITS", "Word size (asm.bits)"))
+        .arg(value("arch", 'a', "ARCH", "Architecture (asm.arch)"))
+        .arg(value("os", 'k', "OS", "Operating system (asm.os)"))
+        .arg(value("seek", 's', "ADDRESS", "Start at this address (an expression)"))
+        .arg(value("map", 'm', "ADDRESS", "Map the file at this address (an expression)"))
+        .arg(
+            Arg::new("analyse")
+                .short('A')
+                .help("Accepted for the ancestors' scripts; there is no analysis yet")
+                .action(ArgAction::Count),
+        )
+        .arg(flag("pipe", '0', "Write a NUL byte after start-up and after each answer (r2pipe)"))
+        .arg(flag("plugins", 'L', "List what can be opened"))
+        .arg(flag("version", 'v', "Print the version (-qv: only the number)"))
+        .arg(flag("long-version", 'V', "Print the version and what this build can open").long("version"))
+        .arg(Arg::new("help").short('h').long("help").help("Print this help").action(ArgAction::Help))
+        .arg(Arg::new("reference").long("reference").hide(true).value_parser(["commands", "options", "plugins"]))
+}
+
+impl Arguments {
+    /// Reads the arguments, the program's name first. The error is clap's: help, or wrong usage.
+    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+        let args: Vec<OsString> = args.into_iter().collect();
+        let dashes = args.last().is_some_and(|last| last == "--");
+        let mut found = command().try_get_matches_from(args)?;
+        let mut arguments = Arguments::from_matches(&mut found);
+        arguments.no_file = dashes && arguments.file.is_none();
+        Ok(arguments)
+    }
+
+    fn from_matches(found: &mut ArgMatches) -> Arguments {
+        let many = |found: &mut ArgMatches, id| found.remove_many(id).map(Iterator::collect).unwrap_or_default();
+        Arguments {
+            file: found.remove_one("file"),
+            no_file: false,
+            commands: many(found, "commands"),
+            settings: many(found, "settings"),
+            scripts: found.remove_many("scripts").map(Iterator::collect).unwrap_or_default(),
+            quiet: found.get_count("quiet"),
+            quick: found.get_flag("quick"),
+            write: found.get_flag("write"),
+            no_rc: found.get_flag("no-rc"),
+            bits: found.remove_one("bits"),
+            arch: found.remove_one("arch"),
+            os: found.remove_one("os"),
+            seek: found.remove_one("seek"),
+            map: found.remove_one("map"),
+            pipe: found.get_flag("pipe"),
+            plugins: found.get_flag("plugins"),
+            version: match (found.get_flag("version"), found.get_flag("long-version")) {
+                (_, true) => Some(Version::Long),
+                (true, _) => Some(Version::Short),
+                _ => None,
+            },
+            reference: found.remove_one("reference"),
+        }
+    }
+
+    /// Whether the program leaves once the scripts and commands have run.
+    pub fn leaves(&self) -> bool {
+        let given = !self.commands.is_empty() || !self.scripts.is_empty();
+        self.quick || self.quiet > 1 || (self.quiet == 1 && given)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &[&str]) -> Arguments {
+        Arguments::parse(std::iter::once("remora").chain(line.iter().copied()).map(OsString::from)).expect("it parses")
+    }
+
+    #[test]
+    fn the_declaration_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn short_clusters_work_as_scripts_write_them() {
+        let quiet = parse(&["-qc", "q", "-"]);
+        assert_eq!((quiet.quiet, quiet.commands, quiet.file), (1, vec!["q".to_string()], Some("-".to_string())));
+        assert_eq!(parse(&["-qcq", "-"]).commands, ["q"]);
+        assert!(parse(&["-Qc", "px", "f"]).quick);
+        assert_eq!(parse(&["-escr.color=0", "-e", "io.cache=1"]).settings, ["scr.color=0", "io.cache=1"]);
+        assert_eq!(parse(&["-c", "-5", "-s", "-1", "-"]).commands, ["-5"]);
+        assert_eq!(parse(&["-qq", "-"]).quiet, 2);
+        assert!(parse(&["-q0", "f"]).pipe);
+    }
+
+    #[test]
+    fn two_dashes_stand_for_no_file() {
+        assert!(parse(&["--"]).no_file);
+        assert!(parse(&["-q", "--"]).no_file);
+        let file = parse(&["--", "-odd"]);
+        assert!(!file.no_file);
+        assert_eq!(file.file.as_deref(), Some("-odd"));
+        assert!(!parse(&[]).no_file);
+    }
+
+    #[test]
+    fn leaving_depends_on_what_there_was_to_do() {
+        assert!(parse(&["-qcq", "-"]).leaves());
+        assert!(parse(&["-qq", "-"]).leaves());
+        assert!(parse(&["-Q", "-"]).leaves());
+        assert!(!parse(&["-q", "-"]).leaves());
+        assert!(!parse(&["-c", "px", "-"]).leaves());
+    }
+
+    #[test]
+    fn unknown_options_are_refused() {
+        let error = Arguments::parse(["remora", "-Z"].map(OsString::from)).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+    }
+}

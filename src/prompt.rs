@@ -1,1 +1,0 @@
-//! The interactive prompt: line editing, history, completion.
