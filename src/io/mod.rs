@@ -389,9 +389,7 @@ impl Io {
             at += length;
         }
         if let Some(layer) = self.layer(settings) {
-            // A buffer that goes on at address 0 is two ranges to the overlay.
-            let room = usize::try_from((u64::MAX - address).saturating_add(1)).unwrap_or(usize::MAX);
-            let (before, after) = buffer.split_at_mut(buffer.len().min(room));
+            let (before, after) = buffer.split_at_mut(buffer.len().min(room(address)));
             self.overlay.apply(layer, address, before);
             self.overlay.apply(layer, 0, after);
         }
@@ -407,7 +405,10 @@ impl Io {
             })?;
             let mut before = vec![0; data.len()];
             self.read(settings, address, &mut before)?;
+            let (data, wrapped) = data.split_at(data.len().min(room(address)));
+            let before_wrapped = before.split_off(data.len());
             self.overlay.insert(layer, address, before, data.to_vec());
+            self.overlay.insert(layer, 0, before_wrapped, wrapped.to_vec());
             return Ok(());
         }
         let mut at = 0usize;
@@ -492,6 +493,11 @@ fn read_fully(descriptor: &mut Descriptor, address: u64, buffer: &mut [u8], fill
     }
     buffer[at..].fill(fill);
     Ok(valid)
+}
+
+/// Bytes from `address` to the end of the address space, behind which a range goes on at 0.
+fn room(address: u64) -> usize {
+    usize::try_from((u64::MAX - address).saturating_add(1)).unwrap_or(usize::MAX)
 }
 
 fn unknown(fd: u32) -> Error {

@@ -63,7 +63,7 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Adds a write. `before` and `after` have the same length; what would pass the end of the address space is cut.
+    /// Adds a write. `before` and `after` have the same length and end inside the address space (what would not is cut).
     pub fn insert(&mut self, layer: Layer, address: u64, mut before: Vec<u8>, mut after: Vec<u8>) {
         let room = usize::try_from((u64::MAX - address).saturating_add(1)).unwrap_or(usize::MAX);
         before.truncate(room);

@@ -164,8 +164,11 @@ impl Device for OnDisk {
     }
 
     fn read_at(&mut self, address: u64, buffer: &mut [u8]) -> Result<usize> {
-        if buffer.is_empty() || i64::try_from(address).is_err() {
-            // No file reaches beyond what the system can address.
+        // No file reaches beyond what the system can address, and it refuses reads that would.
+        let room = usize::try_from((i64::MAX as u64).saturating_sub(address)).unwrap_or(usize::MAX);
+        let count = buffer.len().min(room);
+        let buffer = &mut buffer[..count];
+        if buffer.is_empty() {
             return Ok(0);
         }
         if self.maps && buffer.len() <= MAPPED_READ {
@@ -196,9 +199,9 @@ impl Device for OnDisk {
             return Err(Error::new(Kind::Permission, "the file is open read-only").hint("reopen with oo+"));
         }
         // A write must not make a file longer by accident: that is what a resize is for.
-        let room = self.size().map_or(u64::MAX, |size| size.saturating_sub(address));
-        let count = usize::try_from(room).unwrap_or(usize::MAX).min(data.len());
-        if count == 0 || i64::try_from(address).is_err() {
+        let end = self.size().unwrap_or(u64::MAX).min(i64::MAX as u64);
+        let count = usize::try_from(end.saturating_sub(address)).unwrap_or(usize::MAX).min(data.len());
+        if count == 0 {
             return Ok(0);
         }
         loop {

@@ -152,7 +152,7 @@ mod tests {
         for bad in ["", "K", "x", "1Q", "99999999999999999999", "0x400000000G", "\u{e9}"] {
             assert!(size(bad).is_err(), "{bad}");
         }
-        assert_eq!(size("0x100000000G").unwrap_err().kind(), Kind::Limit);
+        assert_eq!(size("0x400000000G").unwrap_err().kind(), Kind::Limit);
     }
 
     #[test]
