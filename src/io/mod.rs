@@ -320,7 +320,8 @@ impl Io {
         self.descriptors.get_mut(&fd).ok_or_else(|| unknown(fd))
     }
 
-    /// Swaps what two numbers stand for; maps keep their numbers and so follow.
+    /// Swaps what two numbers stand for. Maps keep their numbers and so show the other device; writes held back at
+    /// physical addresses stay with theirs.
     pub fn exchange(&mut self, a: u32, b: u32) -> Result<()> {
         self.descriptor(a)?;
         let mut second = self.descriptors.remove(&b).ok_or_else(|| unknown(b))?;
@@ -330,6 +331,7 @@ impl Io {
         }
         second.fd = b;
         self.descriptors.insert(b, second);
+        self.overlay.exchange(Layer::Physical(a), Layer::Physical(b));
         Ok(())
     }
 
@@ -459,7 +461,7 @@ impl Io {
                 .hint("reopen with oo+"));
         }
         descriptor.device.resize(size)?;
-        let mapped = std::mem::replace(&mut descriptor.mapped_size, Some(size));
+        let mapped = descriptor.mapped_size.replace(size);
         if let Some(old) = mapped.or(old) {
             self.space.resized(fd, old, size);
         }

@@ -121,6 +121,18 @@ impl Overlay {
         self.rebuild();
     }
 
+    /// Swaps the writes of two address spaces.
+    pub fn exchange(&mut self, a: Layer, b: Layer) {
+        for entry in &mut self.entries {
+            entry.layer = match entry.layer {
+                layer if layer == a => b,
+                layer if layer == b => a,
+                layer => layer,
+            };
+        }
+        self.rebuild();
+    }
+
     /// Lays the held-back bytes over `buffer`, which was read at `address` of `layer`.
     pub fn apply(&self, layer: Layer, address: u64, buffer: &mut [u8]) {
         if buffer.is_empty() || self.index.is_empty() {

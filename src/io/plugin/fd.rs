@@ -1,7 +1,6 @@
 //! `fd://N`: an operating-system descriptor that this program inherited, as in `remora fd://3 3<file`.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
 
 use rustix::fs::OFlags;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags};
@@ -63,7 +62,7 @@ fn duplicate(number: i32) -> Result<File> {
     let taken = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
         .and_then(|own| rustix::process::pidfd_getfd(own, number, PidfdGetfdFlags::empty()));
     match taken {
-        Ok(descriptor) => Ok(File::from(OwnedFd::from(descriptor))),
+        Ok(descriptor) => Ok(File::from(descriptor)),
         Err(rustix::io::Errno::BADF) => Err(Error::new(Kind::NotFound, "Bad file descriptor")),
         Err(_) => {
             let path = format!("/proc/self/fd/{number}");

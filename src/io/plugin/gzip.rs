@@ -1,12 +1,12 @@
 //! `gzip://PATH`: what a gzip file unpacks to, in memory.
 
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::malloc::Memory;
 use super::{Plugin, UNPACK_LIMIT, file, refuse_writes, unpack};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::{Device, Open};
 use crate::uri::Uri;
 
@@ -22,6 +22,33 @@ pub const PLUGIN: Plugin = Plugin {
 
 fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
     refuse_writes(open)?;
-    let file = BufReader::new(file::open_plain(uri.rest())?);
-    Ok(Box::new(Memory::read_only(unpack(MultiGzDecoder::new(file), UNPACK_LIMIT, &open.cancel)?)))
+    let mut file = BufReader::new(file::open_plain(uri.rest())?);
+    let mut bytes = Vec::new();
+    // A file may hold several members, and zeros behind the last where it was padded to whole blocks.
+    loop {
+        unpack(GzDecoder::new(&mut file), &mut bytes, UNPACK_LIMIT, &open.cancel)?;
+        if !skip_zeros(&mut file).map_err(|error| Error::os(&error))? {
+            return Ok(Box::new(Memory::read_only(bytes)));
+        }
+    }
+}
+
+/// Whether anything but zeros follows; the reader stands there then.
+fn skip_zeros(file: &mut impl BufRead) -> std::io::Result<bool> {
+    loop {
+        let buffer = file.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(false);
+        }
+        match buffer.iter().position(|byte| *byte != 0) {
+            Some(count) => {
+                file.consume(count);
+                return Ok(true);
+            }
+            None => {
+                let count = buffer.len();
+                file.consume(count);
+            }
+        }
+    }
 }

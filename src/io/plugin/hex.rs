@@ -22,7 +22,7 @@ fn open(uri: &Uri, _open: &Open) -> Result<Box<dyn Device>> {
         return Err(Error::new(Kind::Usage, "the bytes are missing").hint("pairs of hexadecimal digits"));
     }
     let mut bytes = vec![0; digits.len() / 2];
-    if digits.len() % 2 != 0 || faster_hex::hex_decode(digits, &mut bytes).is_err() {
+    if !digits.len().is_multiple_of(2) || faster_hex::hex_decode(digits, &mut bytes).is_err() {
         return Err(Error::new(Kind::Usage, "not pairs of hexadecimal digits"));
     }
     Ok(Box::new(Memory::new(bytes)))

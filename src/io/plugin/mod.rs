@@ -11,8 +11,6 @@ mod sparse;
 pub mod srec;
 pub mod zip;
 
-use std::io::Read as _;
-
 use super::{Device, Open};
 use crate::error::{Error, Kind, Result};
 use crate::number::{self, Names};
@@ -111,15 +109,13 @@ fn refuse_writes(open: &Open) -> Result<()> {
     Ok(())
 }
 
-/// Reads all of `source`, at most `limit` bytes, unless `cancel` ends it.
-fn unpack(source: impl std::io::Read, limit: u64, cancel: &Cancel) -> Result<Vec<u8>> {
-    let mut source = source.take(limit + 1);
-    let mut bytes = Vec::new();
+/// Appends all of `source` to `bytes`, which hold at most `limit` then, unless `cancel` ends it.
+fn unpack(mut source: impl std::io::Read, bytes: &mut Vec<u8>, limit: u64, cancel: &Cancel) -> Result<()> {
     let mut chunk = vec![0; 256 * 1024];
     loop {
         cancel.check()?;
         let count = match source.read(&mut chunk) {
-            Ok(0) => return Ok(bytes),
+            Ok(0) => return Ok(()),
             Ok(count) => count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => {
@@ -169,11 +165,15 @@ mod tests {
 
     #[test]
     fn unpacking_ends_at_the_limit_and_when_asked_to() {
-        let error = unpack(std::io::repeat(0), 1 << 20, &Cancel::new()).unwrap_err();
+        let mut bytes = Vec::new();
+        let error = unpack(std::io::repeat(0), &mut bytes, 1 << 20, &Cancel::new()).unwrap_err();
         assert_eq!(error.kind(), Kind::Limit);
-        assert_eq!(unpack(&[7; 10][..], 10, &Cancel::new()).unwrap(), [7; 10]);
+        bytes.clear();
+        unpack(&[7; 10][..], &mut bytes, 10, &Cancel::new()).unwrap();
+        assert_eq!(bytes, [7; 10]);
+        assert!(unpack(&[7; 1][..], &mut bytes, 10, &Cancel::new()).is_err());
         let cancel = Cancel::new();
         cancel.set();
-        assert_eq!(unpack(std::io::repeat(0), 1 << 20, &cancel).unwrap_err().kind(), Kind::Interrupted);
+        assert_eq!(unpack(std::io::repeat(0), &mut bytes, 1 << 20, &cancel).unwrap_err().kind(), Kind::Interrupted);
     }
 }

@@ -57,7 +57,7 @@ fn parse(line: &str) -> Result<(u8, Vec<u8>)> {
         return Err(bad("not an S-record"));
     };
     let mut bytes = vec![0; digits.len() / 2];
-    if digits.len() % 2 != 0 || faster_hex::hex_decode(digits, &mut bytes).is_err() {
+    if !digits.len().is_multiple_of(2) || faster_hex::hex_decode(digits, &mut bytes).is_err() {
         return Err(bad("not pairs of hexadecimal digits"));
     }
     let [length, record @ ..] = bytes.as_slice() else { return Err(bad("the count is missing")) };

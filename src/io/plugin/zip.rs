@@ -1,4 +1,5 @@
-//! `zip://ARCHIVE//MEMBER` and `zip://ARCHIVE::INDEX`: a member of a zip archive, unpacked to memory.
+//! `zip://ARCHIVE//MEMBER` and `zip://ARCHIVE::INDEX`: a member of a zip archive, unpacked to memory. `apk://` and
+//! `jar://` are the same; `apk://ARCHIVE` alone is its `classes.dex`.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -46,6 +47,10 @@ fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
         Some(Member::Name(name)) => archive
             .index_for_name(name)
             .ok_or_else(|| list(&archive, format!("no member '{}' in the archive", visible(name))))?,
+        // The code of an Android package is what one wants of it.
+        None if uri.scheme() == Some("apk") => archive
+            .index_for_name("classes.dex")
+            .ok_or_else(|| list(&archive, "no member 'classes.dex' in the archive".to_string()))?,
         None => return Err(list(&archive, "which member?".to_string())),
     };
     let member = archive.by_index(index).map_err(broken)?;
@@ -58,7 +63,9 @@ fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
         return Err(Error::new(Kind::Limit, format!("the member unpacks to {size} bytes"))
             .hint(format!("at most {} MiB; unpack it to a file first", UNPACK_LIMIT >> 20)));
     }
-    Ok(Box::new(Memory::read_only(unpack(member, UNPACK_LIMIT, &open.cancel)?)))
+    let mut bytes = Vec::new();
+    unpack(member, &mut bytes, UNPACK_LIMIT, &open.cancel)?;
+    Ok(Box::new(Memory::read_only(bytes)))
 }
 
 /// Divides `ARCHIVE//MEMBER`: at the first `//` before which a file stands, for members may be named with one, and
@@ -95,6 +102,9 @@ fn list(archive: &Archive, problem: String) -> Error {
 
 fn broken(error: ZipError) -> Error {
     match error {
+        ZipError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Error::new(Kind::Format, "the archive ends in the middle")
+        }
         ZipError::Io(error) => Error::os(&error),
         ZipError::UnsupportedArchive(what) => Error::new(Kind::Unsupported, visible(what).into_owned()),
         other => Error::new(Kind::Format, visible(&other.to_string()).into_owned()),
