@@ -370,25 +370,32 @@ impl Io {
     }
 
     /// Reads `buffer` at `address`. What is not there reads as the fill byte; the answer is how many bytes were
-    /// there. An error means that a device failed, not that nothing is mapped.
+    /// there. An error means that a device failed, not that nothing is mapped. What one device has to give travels
+    /// together, however many maps it lies in.
     pub fn read(&mut self, settings: &Settings, address: u64, buffer: &mut [u8]) -> Result<usize> {
-        let mut valid = 0;
-        let mut at = 0usize;
-        while at < buffer.len() {
-            let here = address.wrapping_add(at as u64);
-            let (target, length) = self.piece(settings, here, (buffer.len() - at) as u64);
-            let length = length as usize;
-            let part = &mut buffer[at..at + length];
-            valid += match target {
+        let mut flights: BTreeMap<u32, Vec<Read<'_>>> = BTreeMap::new();
+        let (mut rest, mut here) = (&mut *buffer, address);
+        while !rest.is_empty() {
+            let (target, length) = self.piece(settings, here, rest.len() as u64);
+            let (part, tail) = rest.split_at_mut(length as usize);
+            match target {
                 Some((fd, physical, access)) if access.read => {
-                    read_fully(self.descriptor_mut(fd)?, physical, part, settings.fill)?
+                    flights.entry(fd).or_default().push(Read { address: physical, buffer: part, done: 0 });
                 }
-                _ => {
-                    part.fill(settings.fill);
-                    0
-                }
-            };
-            at += length;
+                _ => part.fill(settings.fill),
+            }
+            rest = tail;
+            here = here.wrapping_add(length);
+        }
+        let mut valid = 0;
+        for (fd, mut reads) in flights {
+            let descriptor = self.descriptor_mut(fd)?;
+            descriptor.device.read_many(&mut reads)?;
+            for read in reads {
+                let done = read.done.min(read.buffer.len());
+                let (address, missing) = (read.address.wrapping_add(done as u64), &mut read.buffer[done..]);
+                valid += done + read_fully(descriptor, address, missing, settings.fill)?;
+            }
         }
         if let Some(layer) = self.layer(settings) {
             let (before, after) = buffer.split_at_mut(buffer.len().min(room(address)));

@@ -9,9 +9,11 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use remora::error::{Error, Kind};
-use remora::io::{Access, Device, Io, Open, PLUGINS, Settings, plugin};
+use remora::io::{Access, Device, Info, Io, Latency, Open, PLUGINS, Read, Settings, plugin};
 use remora::uri::Uri;
 
 use crate::harness::{run, session};
@@ -320,4 +322,38 @@ fn opening_needs_permission() {
     assert_eq!(run(&mut session, "o; om; r").err, "");
     session.view.permissions = Permissions::READ.and(Permissions::FILES);
     assert!(run(&mut session, "o /dev/null 0 rw").err.contains("needs write"));
+}
+
+/// Zeros that count how often they are asked.
+struct Counting(Arc<AtomicUsize>);
+
+impl Device for Counting {
+    fn info(&self) -> Info {
+        Info { size: Some(0x100), access: Access::R, latency: Latency::Remote }
+    }
+    fn read_at(&mut self, _address: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        buffer.fill(0);
+        Ok(buffer.len())
+    }
+    fn read_many(&mut self, reads: &mut [Read<'_>]) -> Result<(), Error> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        for read in reads {
+            read.buffer.fill(0);
+            read.done = read.buffer.len();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_read_over_many_maps_asks_a_device_once() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut io = Io::default();
+    let fd = io.adopt("counting://", Access::R, Box::new(Counting(Arc::clone(&asked))));
+    for part in 0..16 {
+        io.space.add(fd, part * 0x20, 0x10, part * 0x10, Access::R, None);
+    }
+    assert_eq!(io.read(&Settings::default(), 0, &mut [1; 0x200]).unwrap(), 0x100);
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
 }

@@ -83,7 +83,7 @@ fn refused(error: &std::io::Error, open: &Open) -> Error {
         | std::io::ErrorKind::ExecutableFileBusy
             if open.access.write =>
         {
-            refused.hint("it can perhaps be opened read-only; with io.cache=true changes are kept in memory")
+            refused.hint("open it read-only (o, no -w); with io.cache=true changes are kept in memory")
         }
         _ => refused,
     }
