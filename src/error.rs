@@ -70,6 +70,11 @@ impl Error {
 
     /// An operating-system error met while doing `what`.
     pub fn system(what: impl fmt::Display, error: &std::io::Error) -> Error {
+        Error::os(error).context(what)
+    }
+
+    /// An operating-system error alone, for a caller that adds what was being done.
+    pub fn os(error: &std::io::Error) -> Error {
         use std::io::ErrorKind as E;
         let kind = match error.kind() {
             E::NotFound => Kind::NotFound,
@@ -82,7 +87,7 @@ impl Error {
             E::Interrupted => Kind::Interrupted,
             _ => Kind::System,
         };
-        Error::new(kind, format!("{what}: {}", plain(error)))
+        Error::new(kind, plain(error))
     }
 
     /// The sort of failure.

@@ -2,15 +2,18 @@
 //! reference page, permission checks and example tests all come from the declarations.
 
 pub mod block;
+pub mod cache;
 pub mod compare;
 pub mod config;
 pub mod flags;
 pub mod hash;
 pub mod help;
+pub mod maps;
 pub mod math;
 pub mod open;
 pub mod print;
 pub mod remote;
+pub mod resize;
 pub mod script;
 pub mod seek;
 pub mod system;
@@ -178,10 +181,13 @@ pub const FAMILIES: &[&Family] = &[
     &config::FAMILY,
     &flags::FAMILY,
     &open::FAMILY,
+    &maps::FAMILY,
     &print::FAMILY,
     &hash::FAMILY,
+    &resize::FAMILY,
     &seek::FAMILY,
     &write::FAMILY,
+    &cache::FAMILY,
     &yank::FAMILY,
 ];
 

@@ -3,8 +3,11 @@
 //! Layers, from the top: patch (a command's temporary bytes) → overlay (`io.cache`) → maps (virtual addresses)
 //! → pages (remote devices only) → device. Everything is positional; nothing here keeps a cursor.
 
+mod commit;
+mod edit;
 pub mod overlay;
 pub mod plugin;
+mod sigbus;
 pub mod space;
 
 use std::collections::BTreeMap;
@@ -15,9 +18,9 @@ use crate::error::{Error, Kind, Result};
 use crate::output::{Cancel, Executor};
 use crate::uri::Uri;
 
-pub use overlay::Overlay;
+pub use overlay::{Layer, Overlay};
 pub use plugin::{PLUGINS, Plugin};
-pub use space::{Map, Space};
+pub use space::{Map, Priority, Space};
 
 /// What may be done with a descriptor or a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,7 +86,7 @@ pub enum Latency {
 pub struct Info {
     /// Bytes in the device, when it has an end.
     pub size: Option<u64>,
-    /// What it lets us do.
+    /// What it lets us do, as it was opened. Memory lets itself be written however it was opened.
     pub access: Access,
     /// How far away it is.
     pub latency: Latency,
@@ -112,6 +115,11 @@ pub trait Device: Send {
     /// Writes `data` at `address`. Returns how many bytes were taken: short at the end of a fixed-size device.
     fn write_at(&mut self, _address: u64, _data: &[u8]) -> Result<usize> {
         Err(Error::new(Kind::Permission, "the device is read-only"))
+    }
+
+    /// Where bytes begin again after the hole at `address`, when the device has holes and knows.
+    fn next_data(&mut self, _address: u64) -> Option<u64> {
+        None
     }
 
     /// Changes the size in bytes.
@@ -158,8 +166,12 @@ pub struct Descriptor {
     pub fd: u32,
     /// How to open it again.
     pub uri: String,
-    /// What it was opened for.
+    /// What can be done with it.
     pub access: Access,
+    /// What was asked for when it was opened; memory can be written all the same.
+    requested: Access,
+    /// The size that maps over the whole device were made for; a file may have grown since.
+    mapped_size: Option<u64>,
     device: Box<dyn Device>,
 }
 
@@ -175,6 +187,10 @@ impl Descriptor {
     /// Size, permissions and distance of the device.
     pub fn info(&self) -> Info {
         self.device.info()
+    }
+    /// What was asked for when it was opened.
+    pub fn requested(&self) -> Access {
+        self.requested
     }
 }
 
@@ -212,14 +228,45 @@ impl Io {
     /// Opens `uri` and makes it current. No map is made.
     pub fn open(&mut self, uri: &Uri, open: &Open) -> Result<u32> {
         let device = plugin::open(uri, open)?;
-        let access = Access { write: open.access.write && device.info().access.write, ..open.access };
-        Ok(self.adopt(uri.as_str(), access, device))
+        Ok(self.admit(uri, open, device))
+    }
+
+    /// The second half of [`Io::open`], for callers that open devices without the lock on the core.
+    pub fn admit(&mut self, uri: &Uri, open: &Open, device: Box<dyn Device>) -> u32 {
+        let access = granted(&*device, open);
+        let fd = self.adopt(uri.as_str(), access, device);
+        if let Some(descriptor) = self.descriptors.get_mut(&fd) {
+            descriptor.requested = open.access;
+        }
+        fd
+    }
+
+    /// Puts `device`, which is the URI of `fd` opened again, behind its number. Its maps stay, follow a change of
+    /// size, and get the new permissions where they had the old ones.
+    pub fn replace(&mut self, fd: u32, open: &Open, device: Box<dyn Device>) -> Result<()> {
+        let access = granted(&*device, open);
+        let size = device.info().size;
+        let descriptor = self.descriptor_mut(fd)?;
+        let old = std::mem::replace(&mut descriptor.access, access);
+        descriptor.requested = open.access;
+        descriptor.device = device;
+        if let (Some(mapped), Some(size)) = (descriptor.mapped_size, size) {
+            descriptor.mapped_size = Some(size);
+            self.space.resized(fd, mapped, size);
+        }
+        self.space.change_all(|map| {
+            if map.fd == fd && map.access == old {
+                map.access = access;
+            }
+        });
+        Ok(())
     }
 
     /// Registers an already opened device under the lowest free number from 3 and makes it current.
     pub fn adopt(&mut self, uri: &str, access: Access, device: Box<dyn Device>) -> u32 {
         let fd = (3..).find(|fd| !self.descriptors.contains_key(fd)).expect("fewer than 2^32 descriptors");
-        self.descriptors.insert(fd, Descriptor { fd, uri: uri.to_string(), access, device });
+        let descriptor = Descriptor { fd, uri: uri.to_string(), access, requested: access, mapped_size: None, device };
+        self.descriptors.insert(fd, descriptor);
         self.current = Some(fd);
         fd
     }
@@ -227,16 +274,19 @@ impl Io {
     /// Maps the whole of `fd` at `address` with the highest priority. A device without an end is mapped up to the
     /// end of the address space.
     pub fn map_whole(&mut self, fd: u32, address: u64) -> Result<u32> {
-        let descriptor = self.descriptor(fd)?;
-        let size = descriptor.size().unwrap_or(u64::MAX).min(u64::MAX - address);
+        let descriptor = self.descriptor_mut(fd)?;
+        descriptor.mapped_size = descriptor.size();
+        let size = descriptor.mapped_size.unwrap_or(u64::MAX);
         let access = descriptor.access;
         Ok(self.space.add(fd, address, size, 0, access, None))
     }
 
-    /// Closes `fd` and drops its maps. Another descriptor (the highest) becomes current.
+    /// Closes `fd`, drops its maps and what the overlay holds for its physical addresses (see
+    /// [`Io::pending_on`]). Another descriptor (the highest) becomes current.
     pub fn close(&mut self, fd: u32) -> Result<()> {
         self.descriptors.remove(&fd).ok_or_else(|| unknown(fd))?;
         self.space.remove_descriptor(fd);
+        self.overlay.retain(|entry| entry.layer != Layer::Physical(fd));
         if self.current == Some(fd) {
             self.current = self.descriptors.keys().next_back().copied();
         }
@@ -270,7 +320,8 @@ impl Io {
         self.descriptors.get_mut(&fd).ok_or_else(|| unknown(fd))
     }
 
-    /// Swaps what two numbers stand for; maps keep their numbers and so follow.
+    /// Swaps what two numbers stand for. Maps keep their numbers and so show the other device; writes held back at
+    /// physical addresses stay with theirs.
     pub fn exchange(&mut self, a: u32, b: u32) -> Result<()> {
         self.descriptor(a)?;
         let mut second = self.descriptors.remove(&b).ok_or_else(|| unknown(b))?;
@@ -280,6 +331,7 @@ impl Io {
         }
         second.fd = b;
         self.descriptors.insert(b, second);
+        self.overlay.exchange(Layer::Physical(a), Layer::Physical(b));
         Ok(())
     }
 
@@ -289,6 +341,7 @@ impl Io {
         if settings.virtual_addresses && settings.descriptor.is_none() {
             return self.space.piece(address, length);
         }
+        let length = length.min((u64::MAX - address).saturating_add(1));
         match settings.descriptor.or(self.current) {
             Some(fd) => {
                 let access = self.descriptors.get(&fd).map(|d| d.access).unwrap_or_default();
@@ -298,25 +351,57 @@ impl Io {
         }
     }
 
-    /// Reads `buffer` at `address`. What is not there reads as the fill byte; the answer is how many bytes were
-    /// there. An error means that a device failed, not that nothing is mapped.
-    pub fn read(&mut self, settings: &Settings, address: u64, buffer: &mut [u8]) -> Result<usize> {
-        let mut valid = 0;
-        let mut at = 0usize;
-        while at < buffer.len() {
-            let here = address.wrapping_add(at as u64);
-            let (target, length) = self.piece(settings, here, (buffer.len() - at) as u64);
-            let length = length as usize;
-            let part = &mut buffer[at..at + length];
-            let done = match target {
-                Some((fd, physical, access)) if access.read => read_fully(self.descriptor_mut(fd)?, physical, part)?,
-                _ => 0,
-            };
-            part[done..].fill(settings.fill);
-            valid += done;
-            at += length;
+    /// The descriptor and physical address behind `address`. The end of a map counts as its place to append.
+    pub fn place(&self, settings: &Settings, address: u64) -> Option<(u32, u64)> {
+        let found = self.piece(settings, address, 1).0.map(|(fd, physical, _)| (fd, physical));
+        found.or_else(|| {
+            let (fd, physical, _) = self.piece(settings, address.checked_sub(1)?, 1).0?;
+            Some((fd, physical.checked_add(1)?))
+        })
+    }
+
+    /// Which addresses `settings` mean; `None`: physical ones, but nothing is open.
+    pub fn layer(&self, settings: &Settings) -> Option<Layer> {
+        match settings.descriptor {
+            Some(fd) => Some(Layer::Physical(fd)),
+            None if settings.virtual_addresses => Some(Layer::Virtual),
+            None => self.current.map(Layer::Physical),
         }
-        self.overlay.apply(address, buffer);
+    }
+
+    /// Reads `buffer` at `address`. What is not there reads as the fill byte; the answer is how many bytes were
+    /// there. An error means that a device failed, not that nothing is mapped. What one device has to give travels
+    /// together, however many maps it lies in.
+    pub fn read(&mut self, settings: &Settings, address: u64, buffer: &mut [u8]) -> Result<usize> {
+        let mut flights: BTreeMap<u32, Vec<Read<'_>>> = BTreeMap::new();
+        let (mut rest, mut here) = (&mut *buffer, address);
+        while !rest.is_empty() {
+            let (target, length) = self.piece(settings, here, rest.len() as u64);
+            let (part, tail) = rest.split_at_mut(length as usize);
+            match target {
+                Some((fd, physical, access)) if access.read => {
+                    flights.entry(fd).or_default().push(Read { address: physical, buffer: part, done: 0 });
+                }
+                _ => part.fill(settings.fill),
+            }
+            rest = tail;
+            here = here.wrapping_add(length);
+        }
+        let mut valid = 0;
+        for (fd, mut reads) in flights {
+            let descriptor = self.descriptor_mut(fd)?;
+            descriptor.device.read_many(&mut reads)?;
+            for read in reads {
+                let done = read.done.min(read.buffer.len());
+                let (address, missing) = (read.address.wrapping_add(done as u64), &mut read.buffer[done..]);
+                valid += done + read_fully(descriptor, address, missing, settings.fill)?;
+            }
+        }
+        if let Some(layer) = self.layer(settings) {
+            let (before, after) = buffer.split_at_mut(buffer.len().min(room(address)));
+            self.overlay.apply(layer, address, before);
+            self.overlay.apply(layer, 0, after);
+        }
         Ok(valid)
     }
 
@@ -324,9 +409,15 @@ impl Io {
     /// error that says where it stopped.
     pub fn write(&mut self, settings: &Settings, address: u64, data: &[u8]) -> Result<()> {
         if settings.cache {
+            let layer = self.layer(settings).ok_or_else(|| {
+                Error::new(Kind::NotFound, format!("cannot write at 0x{address:08x}: nothing is open"))
+            })?;
             let mut before = vec![0; data.len()];
             self.read(settings, address, &mut before)?;
-            self.overlay.insert(address, before, data.to_vec());
+            let (data, wrapped) = data.split_at(data.len().min(room(address)));
+            let before_wrapped = before.split_off(data.len());
+            self.overlay.insert(layer, address, before, data.to_vec());
+            self.overlay.insert(layer, 0, before_wrapped, wrapped.to_vec());
             return Ok(());
         }
         let mut at = 0usize;
@@ -377,24 +468,45 @@ impl Io {
                 .hint("reopen with oo+"));
         }
         descriptor.device.resize(size)?;
-        if let Some(old) = old {
+        let mapped = descriptor.mapped_size.replace(size);
+        if let Some(old) = mapped.or(old) {
             self.space.resized(fd, old, size);
         }
         Ok(())
     }
 }
 
-/// Reads until `buffer` is full or the device has no more: a short answer of a device is not the end.
-fn read_fully(descriptor: &mut Descriptor, address: u64, buffer: &mut [u8]) -> Result<usize> {
-    let mut done = 0;
-    while done < buffer.len() {
-        let Some(here) = address.checked_add(done as u64) else { break };
-        match descriptor.device.read_at(here, &mut buffer[done..])? {
-            0 => break,
-            count => done += count,
+/// What a device that was opened for `open` really gives.
+fn granted(device: &dyn Device, open: &Open) -> Access {
+    let info = device.info();
+    Access { read: info.access.read, write: info.access.write, execute: open.access.execute }
+}
+
+/// Reads until `buffer` is full or the device has no more: a short answer of a device is not the end, and behind a
+/// hole there may be more. What is not there becomes `fill`; the answer counts what is.
+fn read_fully(descriptor: &mut Descriptor, address: u64, buffer: &mut [u8], fill: u8) -> Result<usize> {
+    let device = &mut *descriptor.device;
+    let (mut at, mut valid) = (0, 0);
+    while at < buffer.len() {
+        let Some(here) = address.checked_add(at as u64) else { break };
+        let count = device.read_at(here, &mut buffer[at..])?;
+        valid += count;
+        at += count;
+        if count > 0 {
+            continue;
         }
+        let Some(next) = device.next_data(here).filter(|next| *next > here) else { break };
+        let hole = usize::try_from(next - here).unwrap_or(usize::MAX).min(buffer.len() - at);
+        buffer[at..at + hole].fill(fill);
+        at += hole;
     }
-    Ok(done)
+    buffer[at..].fill(fill);
+    Ok(valid)
+}
+
+/// Bytes from `address` to the end of the address space, behind which a range goes on at 0.
+fn room(address: u64) -> usize {
+    usize::try_from((u64::MAX - address).saturating_add(1)).unwrap_or(usize::MAX)
 }
 
 fn unknown(fd: u32) -> Error {

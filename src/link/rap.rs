@@ -11,9 +11,7 @@ use std::time::Duration;
 use super::{Framed, Link, Traffic};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Cancel, Executor, Out, visible};
-use crate::protocol::rap::{
-    Capabilities, LEGACY_REPLY, Limits, PROBE, PROBE_ERROR, Reply, Request, Verb, Whence,
-};
+use crate::protocol::rap::{Capabilities, LEGACY_REPLY, Limits, PROBE, PROBE_ERROR, Reply, Request, Verb, Whence};
 
 /// Makes the connection, and makes it again when it was lost.
 pub type Dial = Box<dyn FnMut(&Cancel) -> Result<Box<dyn Link>> + Send>;
@@ -293,11 +291,7 @@ fn silent(error: Error) -> Refusal {
 }
 
 fn sum(a: Traffic, b: Traffic) -> Traffic {
-    Traffic {
-        round_trips: a.round_trips + b.round_trips,
-        sent: a.sent + b.sent,
-        received: a.received + b.received,
-    }
+    Traffic { round_trips: a.round_trips + b.round_trips, sent: a.sent + b.sent, received: a.received + b.received }
 }
 
 fn unexpected(reply: Reply) -> Error {
@@ -361,9 +355,10 @@ fn read(framed: &mut Framed, peer: &Peer, patience: Option<Duration>, pieces: &m
     let end = peer.size.unwrap_or(u64::MAX);
     let lengths = pieces
         .iter()
-        .map(|piece| usize::try_from(end.saturating_sub(piece.address)).map_or(piece.buffer.len(), |room| {
-            room.min(piece.buffer.len())
-        }))
+        .map(|piece| {
+            usize::try_from(end.saturating_sub(piece.address))
+                .map_or(piece.buffer.len(), |room| room.min(piece.buffer.len()))
+        })
         .collect();
     for piece in pieces.iter_mut() {
         piece.done = 0;
@@ -400,13 +395,7 @@ fn read(framed: &mut Framed, peer: &Peer, patience: Option<Duration>, pieces: &m
     }
 }
 
-fn write(
-    framed: &mut Framed,
-    peer: &Peer,
-    patience: Option<Duration>,
-    address: u64,
-    data: &[u8],
-) -> Result<usize> {
+fn write(framed: &mut Framed, peer: &Peer, patience: Option<Duration>, address: u64, data: &[u8]) -> Result<usize> {
     let window = peer.window();
     let room = usize::try_from(u64::MAX - address).unwrap_or(usize::MAX);
     let mut todo = shares(vec![data.len().min(room)], peer.chunk()).peekable();

@@ -21,11 +21,7 @@ use crate::session::{LineSource, Permissions, Session};
 use crate::uri::{Authority, Uri};
 
 /// The service.
-pub const SERVICE: Service = Service {
-    name: "rap",
-    exposes: "can read and change files here and run commands",
-    serve,
-};
+pub const SERVICE: Service = Service { name: "rap", exposes: "can read and change files here and run commands", serve };
 
 /// Bytes of replies that are collected before they are sent: enough for one system call to be worth it, and few
 /// enough to stay in the processor's cache.
