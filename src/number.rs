@@ -110,8 +110,10 @@ enum Prefix {
     Decrement,
 }
 
+type Apply = fn(u64, u64) -> u64;
+
 /// Operators of the lower level, the longer spellings first.
-const LOW: &[(&str, fn(u64, u64) -> u64)] = &[
+const LOW: &[(&str, Apply)] = &[
     ("<<<", |a, b| a.rotate_left(b as u32 & 63)),
     (">>>", |a, b| a.rotate_right(b as u32 & 63)),
     ("<<", |a, b| a << (b & 63)),

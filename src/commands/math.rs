@@ -274,7 +274,14 @@ const COMMANDS: &[Command] = &[
     tool("?a", &["%a"], &[], "table of the ASCII characters", &[], text::ascii),
     Command {
         modes: &[Mode::Json, Mode::Quiet],
-        ..tool("?V", &[], &[], "version of the program and its platform", &[], text::version)
+        ..tool(
+            "?V",
+            &[],
+            &[],
+            "version of the program and its platform",
+            &[shows("?Vq", env!("CARGO_PKG_VERSION"))],
+            text::version,
+        )
     },
     Command {
         name: "??",
