@@ -106,16 +106,14 @@ impl Scope<'_> {
         }
     }
 
-    /// Columns and rows of the terminal, when this client's user sits at one.
+    /// Columns and rows of the terminal, when this client's user sits at one; the options win.
     fn terminal(&self) -> (u64, u64) {
-        const WITHOUT: (u64, u64) = (80, 23);
-        if !self.view.owner {
-            return WITHOUT;
-        }
-        match rustix::termios::tcgetwinsize(std::io::stdout()) {
-            Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
-            _ => WITHOUT,
-        }
+        let (columns, rows) = match rustix::termios::tcgetwinsize(std::io::stdout()) {
+            Ok(size) if self.view.owner && size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+            _ => (80, 23),
+        };
+        let chosen = |name| options::find(name).map(|option| self.number(option.name)).filter(|size| *size > 0);
+        (chosen("scr.columns").unwrap_or(columns.into()), chosen("scr.rows").unwrap_or(rows.into()))
     }
 }
 
