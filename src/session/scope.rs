@@ -1,8 +1,9 @@
 //! What names in an expression mean to one client: flags, `$` variables, memory.
 
-use super::{Core, View, config};
+use super::flags::Flag;
+use super::{Core, View, config, options};
 use crate::error::{Error, Kind, Result};
-use crate::io::Settings;
+use crate::io::{Descriptor, Map, Settings};
 use crate::number::Names;
 
 /// The names that `core` and `view` know.
@@ -50,13 +51,133 @@ impl Scope<'_> {
         Ok(valid)
     }
 
+    fn option(&self, name: &str) -> config::Value {
+        config::lookup(&self.view.overrides, &self.core.config, name)
+    }
+
     fn number(&self, name: &str) -> u64 {
-        match config::lookup(&self.view.overrides, &self.core.config, name) {
-            config::Value::Bool(value) => value.into(),
-            config::Value::Number(value) | config::Value::Address(value) => value,
-            config::Value::Text(_) => 0,
+        numeric(&self.option(name)).unwrap_or(0)
+    }
+
+    /// Bytes in a machine word.
+    fn word_size(&self) -> usize {
+        (self.number("asm.bits") as usize / 8).clamp(1, 8)
+    }
+
+    /// The current descriptor, or the one that `@o:` chose.
+    fn file(&self) -> Result<&Descriptor> {
+        match self.view.descriptor.or(self.core.io.current()) {
+            Some(fd) => self.core.io.descriptor(fd),
+            None => Err(missing("no file is open").hint("open one with 'o'")),
         }
     }
+
+    /// The map that answers for the seek.
+    fn map(&self) -> Result<&Map> {
+        let seek = self.view.seek;
+        self.core.io.space.at(seek).ok_or_else(|| missing(format!("nothing is mapped at 0x{seek:08x}")))
+    }
+
+    fn flag(&self, name: &str) -> Result<&Flag> {
+        self.core.flags.get(name).ok_or_else(|| missing(format!("no flag is called '{name}'")))
+    }
+
+    /// The offset of the seek in its file.
+    fn file_offset(&self) -> Result<u64> {
+        if self.view.descriptor.is_some() || self.option("io.va") == config::Value::Bool(false) {
+            return Ok(self.view.seek);
+        }
+        self.map().map(|map| self.view.seek - map.from + map.delta)
+    }
+
+    /// The value of a variable that takes a name in braces.
+    fn braced(&self, variable: &str, inside: &str) -> Result<u64> {
+        match variable {
+            "" => {
+                let option = options::find(inside).ok_or_else(|| missing(format!("no option is called '{inside}'")))?;
+                numeric(&self.option(option.name))
+                    .ok_or_else(|| missing(format!("the option '{inside}' is not a number")))
+            }
+            "s" => self.flag(inside).map(|flag| flag.size),
+            "e" => self.flag(inside).map(|flag| flag.address.wrapping_add(flag.size)),
+            "r" => Err(missing(format!("register '{inside}': no process is being debugged"))),
+            "k" => Err(missing(format!("'${variable}{{{inside}}}': there is no key/value database"))),
+            _ => Err(unknown(&format!("{variable}{{{inside}}}"))),
+        }
+    }
+
+    /// Columns and rows of the terminal, when this client's user sits at one; the options win.
+    fn terminal(&self) -> (u64, u64) {
+        let (columns, rows) = match rustix::termios::tcgetwinsize(std::io::stdout()) {
+            Ok(size) if self.view.owner && size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+            _ => (80, 23),
+        };
+        let chosen = |name| options::find(name).map(|option| self.number(option.name)).filter(|size| *size > 0);
+        (chosen("scr.columns").unwrap_or(columns.into()), chosen("scr.rows").unwrap_or(rows.into()))
+    }
+}
+
+/// A `$` variable.
+pub struct Variable {
+    /// With its `$`.
+    pub name: &'static str,
+    /// What it is the value of.
+    pub summary: &'static str,
+}
+
+const fn variable(name: &'static str, summary: &'static str) -> Variable {
+    Variable { name, summary }
+}
+
+/// The variables that stand alone, in the order that `?$` lists them. Others take a name: `${option}`, `$s{flag}`,
+/// `$e{flag}`.
+pub const VARIABLES: &[Variable] = &[
+    variable("$$", "current address"),
+    variable("$$$", "current address outside of @"),
+    variable("$?", "last value"),
+    variable("$b", "block size"),
+    variable("$s", "size of the current file"),
+    variable("$o", "offset of the current address in its file"),
+    variable("$O", "address of the cursor"),
+    variable("$B", "base address: start of the map here in units of 64 KiB"),
+    variable("$M", "start of the map here"),
+    variable("$MM", "size of the map here"),
+    variable("$fl", "size of the flag here"),
+    variable("$c", "columns of the terminal"),
+    variable("$r", "rows of the terminal"),
+    variable("$w", "bytes in a machine word"),
+    variable("$p", "number of this process"),
+];
+
+/// What the dialect's other variables would need to have a value.
+fn absent(variable: &str) -> Option<&'static str> {
+    let letter = variable.trim_end_matches(|c: char| c.is_ascii_digit());
+    Some(match variable {
+        "e" | "l" | "j" | "f" | "m" | "v" => "the instruction here is not disassembled",
+        "S" | "SS" => "the sections of the file are not known",
+        "D" | "DD" | "DB" | "P" => "no process is being debugged",
+        "F" | "FB" | "FE" | "FS" | "FSS" | "FI" => "no functions were analysed",
+        "Fb" | "Fe" | "Fi" | "Fs" | "Fj" | "Ff" => "no basic blocks were analysed",
+        _ if variable.starts_with('.') => "no process is being debugged",
+        _ if letter.len() < variable.len() && matches!(letter, "C" | "J" | "D" | "X") => "no functions were analysed",
+        _ => return None,
+    })
+}
+
+fn numeric(value: &config::Value) -> Option<u64> {
+    match value {
+        config::Value::Bool(value) => Some((*value).into()),
+        config::Value::Number(value) | config::Value::Address(value) => Some(*value),
+        config::Value::Text(_) => None,
+    }
+}
+
+fn missing(what: impl Into<String>) -> Error {
+    Error::new(Kind::Expression, what)
+}
+
+fn unknown(variable: &str) -> Error {
+    missing(format!("unknown variable '${variable}'")).hint("'?$' lists them")
 }
 
 impl Names for Scope<'_> {
@@ -64,13 +185,38 @@ impl Names for Scope<'_> {
         self.core.flags.get(name).map(|flag| flag.address)
     }
 
-    fn variable(&mut self, variable: &str) -> Option<u64> {
-        Some(match variable {
-            "$" => self.view.seek,
+    fn variable(&mut self, variable: &str) -> Result<u64> {
+        if let Some((name, inside)) = variable.split_once('{') {
+            return self.braced(name, inside.trim_end_matches('}'));
+        }
+        Ok(match variable {
+            "$" | "O" => self.view.seek,
             "$$" => self.view.prompt_seek,
             "?" => self.view.last,
             "b" => self.view.block_size,
-            _ => return None,
+            "s" => {
+                let file = self.file()?;
+                file.size().ok_or_else(|| missing(format!("'{}' has no end, so '$s' has no value", file.uri)))?
+            }
+            "o" => self.file_offset()?,
+            "B" => self.map()?.from & !0xffff,
+            "M" => self.map()?.from,
+            "MM" => self.map()?.size,
+            "fl" => {
+                let seek = self.view.seek;
+                let flag = self.core.flags.at(seek).last();
+                flag.ok_or_else(|| missing(format!("no flag is at 0x{seek:08x}")))?.size
+            }
+            "c" => self.terminal().0,
+            "r" => self.terminal().1,
+            "w" => self.word_size() as u64,
+            "p" => std::process::id().into(),
+            _ => {
+                return Err(match absent(variable) {
+                    Some(why) => missing(format!("'${variable}' has no value: {why}")),
+                    None => unknown(variable),
+                });
+            }
         })
     }
 
@@ -80,7 +226,7 @@ impl Names for Scope<'_> {
             Some(size) => {
                 return Err(Error::new(Kind::Expression, format!("bad memory size {size}")).hint("1, 2, 4 or 8"));
             }
-            None => (self.number("asm.bits") as usize / 8).clamp(1, 8),
+            None => self.word_size(),
         };
         let mut bytes = [0u8; 8];
         self.read(address, &mut bytes[..size])?;
@@ -92,5 +238,92 @@ impl Names for Scope<'_> {
 
     fn seek(&mut self) -> u64 {
         self.view.seek
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::Open;
+    use crate::number::evaluate;
+    use crate::session::Session;
+    use crate::uri::Uri;
+
+    fn session() -> Session {
+        let mut session = Session::new();
+        session.with(|core, view| {
+            let fd = core.io.open(&Uri::parse("malloc://512"), &Open::default()).unwrap();
+            core.io.space.add(fd, 0x12340, 0x100, 0x40, crate::io::Access::RX, None);
+            core.flags.set("data", 0x12350, 8);
+            view.seek = 0x12350;
+            view.prompt_seek = 1;
+            view.last = 2;
+        });
+        session
+    }
+
+    #[test]
+    fn variables_say_where_the_session_is() {
+        let rows: &[(&str, u64)] = &[
+            ("$$", 0x12350),
+            ("$$$", 1),
+            ("$?", 2),
+            ("$b", 0x100),
+            ("$s", 512),
+            ("$o", 0x50),
+            ("$O", 0x12350),
+            ("$B", 0x10000),
+            ("$M", 0x12340),
+            ("$MM", 0x100),
+            ("$fl", 8),
+            ("$w", 8),
+            ("$p", std::process::id().into()),
+            ("data", 0x12350),
+            ("$s{data}", 8),
+            ("$e{data}", 0x12358),
+            ("${asm.bits}", 64),
+            ("${io.va}", 1),
+            ("[2:data]", 0),
+        ];
+        session().with(|core, view| {
+            for (text, expected) in rows {
+                let value = evaluate(text, &mut Scope { core: &mut *core, view: &*view });
+                assert_eq!(value.unwrap_or_else(|error| panic!("{text}: {error}")), *expected, "{text}");
+            }
+        });
+    }
+
+    #[test]
+    fn what_has_no_value_says_why() {
+        let rows: &[(&str, &str)] = &[
+            ("$l", "'$l' has no value: the instruction here is not disassembled"),
+            ("$S", "'$S' has no value: the sections of the file are not known"),
+            ("$FB", "'$FB' has no value: no functions were analysed"),
+            ("$C0", "'$C0' has no value: no functions were analysed"),
+            ("$Fb", "'$Fb' has no value: no basic blocks were analysed"),
+            ("$.pc", "'$.pc' has no value: no process is being debugged"),
+            ("$r{rip}", "register 'rip': no process is being debugged"),
+            ("$k{x}", "'$k{x}': there is no key/value database"),
+            ("$s{nosuch}", "no flag is called 'nosuch'"),
+            ("${no.such}", "no option is called 'no.such'"),
+            ("$zz", "unknown variable '$zz' ('?$' lists them)"),
+            ("$C", "unknown variable '$C' ('?$' lists them)"),
+            ("nosuch", "unknown name 'nosuch'"),
+        ];
+        session().with(|core, view| {
+            for (text, expected) in rows {
+                let error = evaluate(text, &mut Scope { core: &mut *core, view: &*view }).expect_err(text);
+                assert_eq!(error.to_string(), *expected, "{text}");
+            }
+            view.seek = 0;
+            for (text, expected) in [
+                ("$o", "nothing is mapped at 0x00000000"),
+                ("$M", "nothing is mapped at 0x00000000"),
+                ("$fl", "no flag is at 0x00000000"),
+            ] {
+                let error = evaluate(text, &mut Scope { core: &mut *core, view: &*view }).expect_err(text);
+                assert_eq!(error.to_string(), expected);
+            }
+        });
     }
 }
