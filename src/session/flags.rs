@@ -462,12 +462,12 @@ mod tests {
     fn many_flags_at_one_place_are_no_burden() {
         let mut flags = Flags::default();
         let name = |i: u64| format!("f{i}");
-        (0..200_000).for_each(|i| drop(flags.set(&name(i), i & 1, 1)));
-        (0..200_000).for_each(|i| assert!(flags.relocate(&name(i), 5)));
+        (0..50_000).for_each(|i| _ = flags.set(&name(i), i & 1, 1));
+        (0..50_000).for_each(|i| assert!(flags.relocate(&name(i), 5)));
         flags.select(Some("rare")).unwrap();
         flags.set("first", 0, 1);
-        (0..200_000).for_each(|i| assert!(flags.nearest(i).is_some_and(|flag| flag.name == "first")));
-        (0..200_000).for_each(|i| assert!(flags.remove(&name(i)).is_some()));
+        (0..50_000).for_each(|i| assert!(flags.nearest(i).is_some_and(|flag| flag.name == "first")));
+        (0..50_000).for_each(|i| assert!(flags.remove(&name(i)).is_some()));
         assert_eq!(flags.len(), 1);
     }
 }
