@@ -5,11 +5,13 @@ pub mod block;
 pub mod compare;
 pub mod config;
 pub mod flags;
+pub mod flagspaces;
 pub mod hash;
 pub mod help;
 pub mod math;
 pub mod open;
 pub mod print;
+pub mod reference;
 pub mod remote;
 pub mod script;
 pub mod seek;
@@ -177,6 +179,7 @@ pub const FAMILIES: &[&Family] = &[
     &compare::FAMILY,
     &config::FAMILY,
     &flags::FAMILY,
+    &flagspaces::FAMILY,
     &open::FAMILY,
     &print::FAMILY,
     &hash::FAMILY,
