@@ -81,8 +81,7 @@ fn b(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     match ctx.number(0)? {
         Some(size) => set(ctx, size),
         None => {
-            let block =
-                Block { blocksize: ctx.view.block_size, blocksize_limit: ctx.option_number("io.maxblk") };
+            let block = Block { blocksize: ctx.view.block_size, blocksize_limit: ctx.option_number("io.maxblk") };
             ctx.out.value(&block)
         }
     }

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::{Arg, ArgKind, Command, Example, Family, Run};
 use crate::error::{Error, Kind, Result};
-use crate::output::{Item, Mode, Style};
+use crate::output::{Item, Mode, Style, visible};
 use crate::session::options::{self, Default as Initial, OptionSpec};
 use crate::session::{Ctx, Value, config};
 
@@ -101,13 +101,7 @@ const COMMANDS: &[Command] = &[
         run: Run::Core(verbose),
         ..Command::DEFAULT
     },
-    Command {
-        name: "elJ",
-        args: &[KEY],
-        summary: "the same as evj",
-        run: Run::Core(verbose_json),
-        ..Command::DEFAULT
-    },
+    Command { name: "elJ", args: &[KEY], summary: "the same as evj", run: Run::Core(verbose_json), ..Command::DEFAULT },
     Command {
         name: "es",
         args: &[Arg::opt("space", ArgKind::Word)],
@@ -192,8 +186,8 @@ impl Item for Listing {
     fn commands(&self, out: &mut dyn Write) -> io::Result<()> {
         // Quoted as a whole, so that no sign in a value means anything to the shell.
         self.0.iter().try_for_each(|(_, Entry { option, value, .. })| {
-            let value = value.to_string().replace('\\', "\\\\").replace('"', "\\\"");
-            writeln!(out, "\"e {} = {value}\"", option.name)
+            let value = value.to_string().replace('"', "\\\"");
+            writeln!(out, "\"e {} = {}\"", option.name, visible(&value))
         })
     }
 }

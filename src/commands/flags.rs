@@ -24,8 +24,7 @@ const DEFINITION: [Arg; 4] = [
     Arg::opt("addr", ArgKind::Word),
     Arg::opt("comment", ArgKind::Text),
 ];
-const REQUIRED_DEFINITION: [Arg; 4] =
-    [Arg::new("name", ArgKind::Word), DEFINITION[1], DEFINITION[2], DEFINITION[3]];
+const REQUIRED_DEFINITION: [Arg; 4] = [Arg::new("name", ArgKind::Word), DEFINITION[1], DEFINITION[2], DEFINITION[3]];
 
 const COMMANDS: &[Command] = &[
     Command {
@@ -196,7 +195,10 @@ const COMMANDS: &[Command] = &[
         name: "fn",
         summary: "list flags with their original names",
         modes: &[Mode::Json],
-        examples: &[Example { line: "f a; f b; fN b operator<<; fn", shows: "0x00000000 1 a\n0x00000000 1 operator<<" }],
+        examples: &[Example {
+            line: "f a; f b; fN b operator<<; fn",
+            shows: "0x00000000 1 a\n0x00000000 1 operator<<",
+        }],
         run: Run::Core(list_real_names),
         ..Command::DEFAULT
     },
