@@ -7,10 +7,10 @@ use crate::session::Permissions;
 
 /// Prints the help of everything whose name starts with `prefix`: the page of a single command, or a list of
 /// several. With `detailed` (`??`), the page of the command that is called exactly so comes first. An empty prefix
-/// gives the overview of families and operators.
+/// gives the overview of families and operators, or with `detailed` every command, one a line.
 pub fn show(prefix: &str, detailed: bool, out: &mut Out<'_>) -> Result<()> {
     if prefix.is_empty() {
-        return overview(out);
+        return if detailed { list_all(out) } else { overview(out) };
     }
     let found: Vec<Match> = all().filter_map(|command| Match::of(command, prefix)).collect();
     if found.is_empty() {
@@ -28,8 +28,7 @@ pub fn show(prefix: &str, detailed: bool, out: &mut Out<'_>) -> Result<()> {
         _ if found.len() == 1 => return page(found[0].command, out),
         _ => {
             let summary = family.map(|family| family.summary).or(exact.map(|command| command.summary));
-            let summary = summary.map(|summary| format!("   # {summary}")).unwrap_or_default();
-            out.line(format_args!("Usage: {prefix}...{summary}"))?;
+            heading(out, &format!("{prefix}..."), summary.unwrap_or_default())?;
         }
     }
     if found.len() == 1 {
@@ -64,7 +63,7 @@ impl Match {
 
 /// Everything about one command.
 fn page(command: &Command, out: &mut Out<'_>) -> Result<()> {
-    out.line(format_args!("Usage: {}   # {}", command.usage(), command.summary))?;
+    heading(out, &command.usage(), command.summary)?;
     let columns = columns(out);
     for line in wrap(command.details, columns) {
         out.line(line)?;
@@ -101,7 +100,8 @@ pub(super) fn meaning(mode: Mode) -> &'static str {
     }
 }
 
-const OPERATORS: Rows = &[
+/// What the overview says of the shell's operators; each has a page of its own there.
+const OPERATORS: &[(&str, &str)] = &[
     ("cmd; cmd", "one after the other"),
     ("cmd @ addr", "at another address, for this command only (more: @?)"),
     ("cmd @@ glob", "once for each flag, address, ... (more: @@?)"),
@@ -112,114 +112,37 @@ const OPERATORS: Rows = &[
     ("\"cmd a;b\"", "in quotes, signs are text"),
     ("3cmd", "three times"),
     ("0x100", "a number alone: go there"),
-    ("cmd?", "help on a command or on all that start so; cmd?? says more, ?* lists all"),
+    ("cmd?", "help on what starts so; cmd?? says more, ?* lists all"),
 ];
 
 fn overview(out: &mut Out<'_>) -> Result<()> {
-    out.line("Usage: command [arguments] [operators]   # j after a name: as JSON, *: as commands, q: terse")?;
+    heading(out, "command [arguments] [operators]", "j after a name: as JSON, *: as commands")?;
     let families = FAMILIES.iter().filter(|family| !family.commands.is_empty());
-    let families = families.map(|family: &&Family| (format!("{}?", family.name), family.summary));
+    let families = families.map(|family: &&Family| match family.name {
+        // `??` is a command of that family, not its help.
+        "?" => ("? expr".to_string(), family.summary),
+        name => (format!("{name}?"), family.summary),
+    });
     rows(out, families.chain(OPERATORS.iter().map(|(form, meaning)| (form.to_string(), *meaning))))
 }
 
 /// Lists every command, one a line, for filters: `?*~hash`.
-pub fn list_all(out: &mut Out<'_>) -> Result<()> {
+fn list_all(out: &mut Out<'_>) -> Result<()> {
     // One line each whatever the width is: this listing is for filters.
     all().try_for_each(|command| out.line(format_args!("{}   # {}", command.usage(), command.summary)))
 }
 
-type Rows = &'static [(&'static str, &'static str)];
-
-/// The pages of the operators: operator, what it does, its forms.
-const PAGES: &[(&str, &str, Rows)] = &[
-    (
-        "@",
-        "run a command elsewhere or with other settings; everything is as before afterwards",
-        &[
-            ("@ addr", "at an address"),
-            ("@ addr!size", "at an address, with another block size"),
-            ("@!size", "with another block size"),
-            ("@..hex", "with the last digits of the address replaced"),
-            ("@(from to)", "searches, zooms and analyses cover this range"),
-            ("@a:arch[:bits]", "with another architecture"),
-            ("@b:bits", "with another word size"),
-            ("@e:key=value,...", "with other options"),
-            ("@f:file", "the bytes of a file lie at the seek"),
-            ("@F:space", "with another flagspace selected"),
-            ("@o:fd", "in another open file, at its own addresses"),
-            ("@s:text", "the bytes of a text lie at the seek"),
-            ("@v:value", "the bytes of a number lie at the seek"),
-            ("@x:hex", "these bytes lie at the seek"),
-        ],
-    ),
-    (
-        "@@",
-        "run a command once for each of several addresses",
-        &[
-            ("@@ glob", "flags whose names match"),
-            ("@@ addr addr ...", "these addresses (also @@=)"),
-            ("@@@=addr size ...", "addresses with block sizes"),
-            ("@@s:from to step", "from, from+step, ... below to"),
-            ("@@c:cmd", "the numbers that a command prints"),
-            ("@@@c:cmd", "the pairs of address and size that a command prints"),
-            ("@@.file", "the addresses in a file, one a line"),
-            ("@@f[:glob]", "flags"),
-            ("@@C[:glob]", "comments"),
-            ("@@om", "maps"),
-        ],
-    ),
-    (
-        "~",
-        "filter what a command prints",
-        &[
-            ("~word", "lines with the word"),
-            ("~a,b", "lines with one of the words; ~&a,b with all"),
-            ("~!word", "lines without it"),
-            ("~+word", "upper and lower case are the same"),
-            ("~^word", "lines that start with it; ~word$ that end with it"),
-            ("~:2", "the third line; ~:-1 the last, ~:1..3 lines 1 and 2"),
-            ("~[0]", "the first column; ~[0,2] ~[1-] several"),
-            ("~?", "how many lines; ~?. how many characters"),
-            ("~$", "sorted; ~$1 by a column, ~$! backwards"),
-            ("~{}", "JSON with line breaks; ~{path} one part of it, ~{: a value a line"),
-        ],
-    ),
-    (
-        "|",
-        "send what a command prints elsewhere",
-        &[
-            ("| prog args", "to a program of this machine; the rest of the line belongs to its shell"),
-            ("|", "without colours"),
-            ("|H", "as HTML"),
-            ("|.", "run it as commands"),
-        ],
-    ),
-    (
-        ">",
-        "write what a command prints to a file",
-        &[
-            ("> file", "replace the file"),
-            (">> file", "append to it"),
-            ("> $name", "keep it as the text of an alias"),
-            ("2> file", "errors only"),
-            ("H> file", "as HTML"),
-        ],
-    ),
-];
-
-/// Prints the help of an operator: `@`, `@@`, `~`, `|` or `>`.
-pub fn operator(which: &str, out: &mut Out<'_>) -> Result<()> {
-    let which = match which {
-        "@@@" => "@@",
-        ">>" => ">",
-        other => other,
-    };
-    let (sign, summary, forms) = PAGES.iter().find(|(sign, ..)| *sign == which).ok_or_else(|| {
-        let known: Vec<&str> = PAGES.iter().map(|(sign, ..)| *sign).collect();
-        Error::new(Kind::NotFound, format!("no operator '{which}'")).hint(format!("known: {}", known.join(" ")))
-    })?;
-    out.line(format_args!("Usage: cmd {sign}...   # {summary}"))?;
-    rows(out, forms.iter().map(|(form, meaning)| (form.to_string(), *meaning)))
+/// Prints a `Usage:` line; a summary that does not fit behind it goes below.
+fn heading(out: &mut Out<'_>, usage: &str, summary: &str) -> Result<()> {
+    let columns = columns(out);
+    if summary.is_empty() {
+        return out.line(format_args!("Usage: {usage}"));
+    }
+    if usage.len() + summary.len() + 12 <= columns {
+        return out.line(format_args!("Usage: {usage}   # {summary}"));
+    }
+    out.line(format_args!("Usage: {usage}"))?;
+    wrap(summary, columns - 2).into_iter().try_for_each(|line| out.line(format_args!("# {line}")))
 }
 
 /// The usable width; narrower than this, nothing could be read.
@@ -281,7 +204,7 @@ mod tests {
         let page = said(80, |out| show("", false, out));
         assert!(page.lines().count() <= 40, "{page}");
         for family in FAMILIES.iter().filter(|family| !family.commands.is_empty()) {
-            assert!(page.contains(&format!("| {}?", family.name)), "{}: {page}", family.name);
+            assert!(page.contains(family.summary), "{}: {page}", family.name);
         }
     }
 
@@ -295,6 +218,8 @@ mod tests {
         assert!(both.starts_with("Usage: b[j*]") && both.contains("| bf <flag>"), "{both}");
         assert_eq!(said(80, |out| show("elqj", false, out).or_else(|_| out.line("none"))), "none\n");
         assert!(said(80, |out| show("elq", false, out)).starts_with("Usage: el"), "the suffix of a mode");
+        let every = said(80, |out| show("", true, out));
+        assert_eq!(every.lines().count(), all().count());
         assert!(said(80, |out| show("s!", false, out)).starts_with("Usage: sh"), "an alias");
     }
 
@@ -305,13 +230,15 @@ mod tests {
             for family in FAMILIES.iter().filter(|family| !family.commands.is_empty()) {
                 text += &said(columns, |out| show(family.name, false, out));
             }
-            for (sign, ..) in PAGES {
-                text += &said(columns, |out| operator(sign, out));
-            }
-            for line in text.lines().filter(|line| line.contains("  # ") && !line.starts_with("Usage")) {
+            for line in text.lines().filter(|line| line.starts_with("| ") && line.contains("  # ")) {
                 assert!(line.len() <= columns, "{columns}: {line}");
             }
             assert!(text.is_ascii());
+            for command in all() {
+                let page = said(columns, |out| show(command.name, true, out));
+                let first = page.lines().next().unwrap();
+                assert!(first.len() <= columns || !first.contains('#'), "{columns}: {first}");
+            }
         }
     }
 }

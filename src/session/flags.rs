@@ -341,6 +341,9 @@ pub fn check_name(name: &str) -> Result<()> {
     if name.starts_with(|c: char| c.is_ascii_digit()) {
         return bad("it looks like a number");
     }
+    if !name.contains(|c: char| c.is_alphanumeric() || c == '_') {
+        return bad("it has no letter");
+    }
     match name.chars().find(|&c| !(c.is_alphanumeric() || "_.:".contains(c))) {
         Some(c) => bad(&format!("'{}' cannot stand in a name", crate::output::visible(&c.to_string()))),
         None => Ok(()),
@@ -443,7 +446,7 @@ mod tests {
         for good in ["main", "sym.main", "_x", "str.a:b", ".local", "grün"] {
             assert!(check_name(good).is_ok(), "{good}");
         }
-        for bad in ["", "0x10", "1a", "a b", "a+b", "a@b", "a;b", "[x]", "x\x1b", "a*"] {
+        for bad in ["", "0x10", "1a", "a b", "a+b", "a@b", "a;b", "[x]", "x\x1b", "a*", ".", ":"] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }
