@@ -6,12 +6,14 @@ pub mod cache;
 pub mod compare;
 pub mod config;
 pub mod flags;
+pub mod flagspaces;
 pub mod hash;
 pub mod help;
 pub mod maps;
 pub mod math;
 pub mod open;
 pub mod print;
+pub mod reference;
 pub mod remote;
 pub mod resize;
 pub mod script;
@@ -180,6 +182,7 @@ pub const FAMILIES: &[&Family] = &[
     &compare::FAMILY,
     &config::FAMILY,
     &flags::FAMILY,
+    &flagspaces::FAMILY,
     &open::FAMILY,
     &maps::FAMILY,
     &print::FAMILY,
