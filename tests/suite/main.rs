@@ -7,6 +7,7 @@ mod devices;
 mod dialect;
 mod examples;
 mod interop;
+mod print;
 mod program;
 mod rap;
 mod remote;

@@ -20,9 +20,15 @@ pub const COMMANDS: &[Command] = &[Command {
     needs: Permissions::READ,
     examples: &[Example {
         line: "pk 1",
-        shows: "+--[0x00000000]---+\n|                 |\n|                 |\n|                 |\n|                 |\n\
-                |        S        |\n|                 |\n|                 |\n|                 |\n|                 |\n\
-                +-----------------+",
+        shows: "+--[0x00000000]---+\n|    E            |\n\
+                |     .           |\n\
+                |      .          |\n\
+                |       .         |\n\
+                |        S        |\n\
+                |                 |\n\
+                |                 |\n\
+                |                 |\n\
+                |                 |\n+-----------------+",
     }],
     run: Run::Core(pk),
     ..Command::DEFAULT

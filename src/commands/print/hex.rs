@@ -1,7 +1,8 @@
 //! Hexdumps of bytes: `px` and those of its relatives that show single bytes.
 
 use super::layout::{Layout, shown};
-use super::rows::{self, Cells, dump, plain_rows, push_address};
+use super::plain::Plain;
+use super::rows::{self, Cells, dump, push_address};
 use super::{LENGTH, checked_product};
 use crate::commands::{Arg, ArgKind, Command, Example, Run};
 use crate::error::Result;
@@ -37,7 +38,7 @@ pub const COMMANDS: &[Command] = &[
         examples: &[Example {
             line: "f one 4 @ 2; pxa 4",
             shows: "- offset -   0 1  2 3  4 5  6 7  8 9  A B  C D  E F  0123456789ABCDEF\n                  \
-                    /one                                               \n\
+                    /one                                              \n\
                     0x00000000  0000 0000                                ....",
         }],
         run: Run::Core(pxa),
@@ -120,12 +121,13 @@ pub fn hexdump(ctx: &mut Ctx<'_, '_>, address: u64, length: u64) -> Result<()> {
         return dump(ctx, address, length, layout, &cells);
     }
     ctx.out.write_all(&rows::header(&layout, &cells, address))?;
-    let mut text = Vec::new();
+    let mut plain = Plain::new();
     ctx.read_chunks(address, length, |out, here, bytes| {
-        let done = plain_rows(out, &mut text, here, bytes)?;
-        if done < bytes.len() {
-            text.clear();
-            rows::row(&mut text, here.wrapping_add(done as u64), &bytes[done..], &layout, &cells);
+        let rest = plain.write(out, here, bytes)?;
+        if !rest.is_empty() {
+            let mut text = Vec::new();
+            let done = (bytes.len() - rest.len()) as u64;
+            rows::row(&mut text, here.wrapping_add(done), rest, &layout, &cells);
             text.push(b'\n');
             out.write_all(&text)?;
         }

@@ -8,6 +8,7 @@ pub mod examine;
 pub mod hex;
 pub mod layout;
 pub mod pattern;
+pub mod plain;
 pub mod reference;
 pub mod rows;
 pub mod text;

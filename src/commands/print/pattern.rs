@@ -4,8 +4,8 @@ use super::LENGTH;
 use super::checked_product;
 use crate::commands::{Command, Example, Run};
 use crate::error::Result;
-use crate::session::context::CHUNK;
 use crate::session::Ctx;
+use crate::session::context::CHUNK;
 
 /// The commands.
 pub const COMMANDS: &[Command] = &[

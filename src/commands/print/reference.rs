@@ -61,7 +61,7 @@ pub const COMMANDS: &[Command] = &[
     telescope(
         "pxr1",
         "print bytes and what they refer to",
-        &[Example { line: "wx 41; pxr1 2", shows: "0x00000000 0x41  A 65 R W X 0x0000000000000000 ascii ('A')" }],
+        &[Example { line: "wx 41; pxr1 1", shows: "0x00000000 0x41  A 65 R W X 0x0000000000000000 ascii ('A')" }],
         Run::Core(|ctx| references(ctx, 1)),
     ),
     telescope(

@@ -1,14 +1,12 @@
-//! Rows of dumps: an address, cells, characters. One engine for every form; plain `px` rows, of which people print
-//! millions, have a path without branches and formatting machinery.
+//! Rows of dumps: an address, cells, characters. One engine for every form and layout.
 
 use super::layout::{Layout, shown};
 use crate::error::Result;
-use crate::output::Out;
 use crate::session::Ctx;
 use crate::session::context::CHUNK;
 
 /// How much text is collected before it is written.
-const WRITE_SIZE: usize = 128 * 1024;
+pub const WRITE_SIZE: usize = 128 * 1024;
 
 /// The cells of a dump.
 #[derive(Clone, Copy)]
@@ -160,6 +158,9 @@ pub fn header(layout: &Layout, cells: &Cells, address: u64) -> Vec<u8> {
     if layout.comments {
         text.extend_from_slice(b"  comment");
     }
+    while text.ends_with(b" ") {
+        text.pop();
+    }
     text.push(b'\n');
     text
 }
@@ -213,6 +214,11 @@ pub fn row(text: &mut Vec<u8>, address: u64, bytes: &[u8], layout: &Layout, cell
             text.push(shown(*byte));
         }
         paint.end(text);
+    } else {
+        // Nothing follows that would have to be aligned.
+        while text.ends_with(b" ") {
+            text.pop();
+        }
     }
 }
 
@@ -289,7 +295,7 @@ fn push_comments(text: &mut Vec<u8>, ctx: &Ctx<'_, '_>, address: u64, count: usi
 }
 
 /// Two digits for each byte.
-static HEX: [[u8; 2]; 256] = {
+pub static HEX: [[u8; 2]; 256] = {
     let digits = b"0123456789abcdef";
     let mut table = [[0; 2]; 256];
     let mut byte = 0;
@@ -301,13 +307,16 @@ static HEX: [[u8; 2]; 256] = {
 };
 
 /// `0x` and eight to sixteen digits.
-struct AddressText {
-    text: [u8; 18],
-    start: usize,
+pub struct AddressText {
+    /// The text, at the end of the array.
+    pub text: [u8; 18],
+    /// Where it starts.
+    pub start: usize,
 }
 
 impl AddressText {
-    fn new(address: u64) -> AddressText {
+    /// The text of `address`.
+    pub fn new(address: u64) -> AddressText {
         let mut line = AddressText { text: [b'0'; 18], start: 0 };
         for (pair, byte) in line.text[2..].chunks_exact_mut(2).zip(address.to_be_bytes()) {
             pair.copy_from_slice(&HEX[byte as usize]);
@@ -318,59 +327,18 @@ impl AddressText {
         line
     }
 
-    fn as_slice(&self) -> &[u8] {
+    /// The text.
+    pub fn as_slice(&self) -> &[u8] {
         &self.text[self.start..]
     }
 }
 
-/// What follows the address in a plain row: two blanks, eight groups, a blank, sixteen characters, the line end.
-const PLAIN_TAIL: usize = 2 + 8 * 5 + 1 + 16 + 1;
-
-/// Writes plain `px` rows of sixteen bytes for all of `bytes` but an incomplete last row; returns how many were used.
-pub fn plain_rows(out: &mut Out<'_>, text: &mut Vec<u8>, address: u64, bytes: &[u8]) -> Result<usize> {
-    let (rows, _) = bytes.as_chunks::<16>();
-    for (block, rows) in rows.chunks(WRITE_SIZE / 80).enumerate() {
-        text.clear();
-        let mut here = address.wrapping_add((block * (WRITE_SIZE / 80) * 16) as u64);
-        for row in rows {
-            text.extend_from_slice(AddressText::new(here).as_slice());
-            text.extend_from_slice(&plain_tail(row));
-            here = here.wrapping_add(16);
-        }
-        out.write_all(text)?;
-    }
-    Ok(rows.len() * 16)
-}
-
-/// The part of a plain row that does not depend on its address. Fixed sizes and no branches, so that the compiler
-/// works on all sixteen bytes at once.
-#[inline]
-fn plain_tail(bytes: &[u8; 16]) -> [u8; PLAIN_TAIL] {
-    let mut tail = [b' '; PLAIN_TAIL];
-    let mut digits = [0u8; 32];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = hex_digit(byte >> 4);
-        pair[1] = hex_digit(byte & 15);
-    }
-    for (group, digits) in tail[2..42].chunks_exact_mut(5).zip(digits.chunks_exact(4)) {
-        group[..4].copy_from_slice(digits);
-    }
-    for (shape, byte) in tail[43..59].iter_mut().zip(bytes) {
-        *shape = shown(*byte);
-    }
-    tail[PLAIN_TAIL - 1] = b'\n';
-    tail
-}
-
-const fn hex_digit(nibble: u8) -> u8 {
-    nibble + b'0' + if nibble > 9 { b'a' - b'0' - 10 } else { 0 }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const LAYOUT: Layout = Layout {
+    /// The default layout.
+    pub const LAYOUT: Layout = Layout {
         columns: 16,
         pairs: true,
         header: true,
@@ -386,21 +354,6 @@ mod tests {
         word: 8,
         color: false,
     };
-
-    #[test]
-    fn the_plain_path_writes_what_the_general_one_does() {
-        for address in [0, 0x10, 0xffff_fff0, 0x1_0000_0000, u64::MAX - 15] {
-            for seed in 0..16u8 {
-                let bytes: [u8; 16] = std::array::from_fn(|i| (i as u8).wrapping_mul(17).wrapping_add(seed * 16));
-                let mut general = Vec::new();
-                row(&mut general, address, &bytes, &LAYOUT, &Cells::hex(&LAYOUT));
-                general.push(b'\n');
-                let mut plain = AddressText::new(address).as_slice().to_vec();
-                plain.extend_from_slice(&plain_tail(&bytes));
-                assert_eq!(String::from_utf8_lossy(&plain), String::from_utf8_lossy(&general));
-            }
-        }
-    }
 
     #[test]
     fn colours_are_closed_on_every_row() {

@@ -152,11 +152,6 @@ pub fn visible_bytes(bytes: &[u8]) -> String {
     text
 }
 
-/// `bytes` as text in which each byte is one character.
-pub fn latin(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| char::from(*byte)).collect()
-}
-
 /// The bytes from `address` up to the first zero, at most a block of them.
 pub fn until_zero(ctx: &mut Ctx<'_, '_>, address: u64) -> Result<Vec<u8>> {
     let block = ctx.read(address, ctx.view.block_size)?;
@@ -400,7 +395,6 @@ mod tests {
     #[test]
     fn bytes_become_visible() {
         assert_eq!(visible_bytes(b"a\x1b[0m\n\xff\xc3\xa9"), "a\\x1b[0m\\n\\xffé");
-        assert_eq!(latin(b"\xe9"), "é");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "print 4-byte DOS times",
         modes: &[Mode::Json],
         needs: Permissions::READ,
-        examples: &[Example { line: "wx d63a9134; ptd 4", shows: "Fri Apr 17 07:22:44 2006" }],
+        examples: &[Example { line: "wx d63a9134; ptd 4", shows: "Mon Apr 17 07:22:44 2006" }],
         run: Run::Core(|ctx| dates(ctx, 4, |value, _| dos(value))),
         ..Command::DEFAULT
     },
@@ -52,7 +52,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "print 4-byte HFS times",
         modes: &[Mode::Json],
         needs: Permissions::READ,
-        examples: &[Example { line: "wx 8010687b; pth 4", shows: "" }],
+        examples: &[Example { line: "wx c1f268c0; pth 4", shows: "Mon Apr 17 07:22:41 2006" }],
         run: Run::Core(|ctx| dates(ctx, 4, |value, zone| moment(value as i64 - HFS_EPOCH, 0, zone))),
         ..Command::DEFAULT
     },
@@ -62,7 +62,7 @@ pub const COMMANDS: &[Command] = &[
         summary: "print 8-byte NTFS times",
         modes: &[Mode::Json],
         needs: Permissions::READ,
-        examples: &[Example { line: "wx 0080c5ee0662c601; ptn 8", shows: "" }],
+        examples: &[Example { line: "wx 80b649b6ef61c601; ptn 8", shows: "Mon Apr 17 07:22:41 2006" }],
         run: Run::Core(|ctx| {
             dates(ctx, 8, |value, zone| {
                 moment((value / 10_000_000) as i64 - NTFS_EPOCH, (value % 10_000_000 * 100) as i32, zone)

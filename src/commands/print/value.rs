@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::checked_product;
 use super::layout::{Layout, word_size};
-use super::text::{latin, until_zero, visible_bytes};
+use super::text::{until_zero, visible_bytes};
 use crate::commands::{Arg, ArgKind, Command, Example, Run};
 use crate::error::Result;
 use crate::output::{Item, Mode, Style};
@@ -113,7 +113,7 @@ fn values(ctx: &mut Ctx<'_, '_>, size: usize) -> Result<()> {
     for index in 0..count {
         let address = ctx.view.seek.wrapping_add(index * size as u64);
         ctx.read_into(address, &mut word[..size])?;
-        let string = latin(&until_zero(ctx, address)?);
+        let string = visible_bytes(&until_zero(ctx, address)?);
         ctx.out.item(&ValueAt { value: layout.number(&word[..size]), string, size })?;
     }
     Ok(())
