@@ -51,12 +51,22 @@ pub const COMMANDS: &[Command] = &[
         &[Example { line: "w ABCDEFGHIJ; p=p 2", shows: "0x00000000 000 000a |##\n0x00000100 001 0000 |#" }],
         Run::Core(|ctx| horizontal(ctx, Measure::Printable)),
     ),
-    bars("p=0", "print bars of the zero bytes in each block", &[], Run::Core(|ctx| horizontal(ctx, Measure::Zeros))),
-    bars("p=F", "print bars of the 0xff bytes in each block", &[], Run::Core(|ctx| horizontal(ctx, Measure::Ones))),
+    bars(
+        "p=0",
+        "print bars of the zero bytes in each block",
+        &[Example { line: "p=0 1", shows: "0x00000000 000 00ff |###################################################" }],
+        Run::Core(|ctx| horizontal(ctx, Measure::Zeros)),
+    ),
+    bars(
+        "p=F",
+        "print bars of the 0xff bytes in each block",
+        &[Example { line: "wx ffff; p=F 2", shows: "0x00000000 000 0002 |#\n0x00000100 001 0000 |#" }],
+        Run::Core(|ctx| horizontal(ctx, Measure::Ones)),
+    ),
     bars(
         "p=z",
         "print bars of the characters in strings in each block",
-        &[],
+        &[Example { line: "w ABCDE; p=z 2", shows: "0x00000000 000 0005 |#\n0x00000100 001 0000 |#" }],
         Run::Core(|ctx| horizontal(ctx, Measure::Strings)),
     ),
     Command {
@@ -68,11 +78,16 @@ pub const COMMANDS: &[Command] = &[
             Run::Core(|ctx| vertical(ctx, Measure::First)),
         )
     },
-    bars("p==e", "print columns of the entropy of each block", &[], Run::Core(|ctx| vertical(ctx, Measure::Entropy))),
+    bars(
+        "p==e",
+        "print columns of the entropy of each block",
+        &[Example { line: "p==e 1", shows: "  \n  \n  \n  \n  \n  \n  \n  " }],
+        Run::Core(|ctx| vertical(ctx, Measure::Entropy)),
+    ),
     bars(
         "p==p",
         "print columns of the printable bytes in each block",
-        &[],
+        &[Example { line: "p==p 1", shows: "  \n  \n  \n  \n  \n  \n  \n  " }],
         Run::Core(|ctx| vertical(ctx, Measure::Printable)),
     ),
     Command {

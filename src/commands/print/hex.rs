@@ -28,7 +28,6 @@ pub const COMMANDS: &[Command] = &[
             Example { line: "pxj 4", shows: "[0,0,0,0]" },
         ],
         run: Run::Core(px),
-        ..Command::DEFAULT
     },
     Command {
         name: "pxa",
@@ -121,7 +120,7 @@ pub fn hexdump(ctx: &mut Ctx<'_, '_>, address: u64, length: u64) -> Result<()> {
         return dump(ctx, address, length, layout, &cells);
     }
     ctx.out.write_all(&rows::header(&layout, &cells, address))?;
-    let mut plain = Plain::new();
+    let mut plain = Plain::default();
     ctx.read_chunks(address, length, |out, here, bytes| {
         let rest = plain.write(out, here, bytes)?;
         if !rest.is_empty() {

@@ -30,12 +30,13 @@ pub struct Plain {
     text: Vec<u8>,
 }
 
-impl Plain {
-    /// Empty buffers.
-    pub fn new() -> Plain {
+impl Default for Plain {
+    fn default() -> Plain {
         Plain { row: Row::new(), digits: Vec::new(), text: Vec::with_capacity(WRITE_SIZE) }
     }
+}
 
+impl Plain {
     /// Writes the whole rows in `bytes`, which stand at `address`, and returns what is left.
     pub fn write<'b>(&mut self, out: &mut Out<'_>, address: u64, bytes: &'b [u8]) -> Result<&'b [u8]> {
         let (rows, rest) = bytes.as_chunks::<COLUMNS>();
@@ -110,14 +111,14 @@ mod tests {
     fn plain(address: u64, bytes: &[u8]) -> (String, usize) {
         let (mut text, mut errors) = (Vec::new(), Vec::new());
         let mut out = Out::new(&mut text, &mut errors, Style::default(), Cancel::new());
-        let rest = Plain::new().write(&mut out, address, bytes).unwrap().len();
+        let rest = Plain::default().write(&mut out, address, bytes).unwrap().len();
         (String::from_utf8(text).unwrap(), rest)
     }
 
     #[test]
     fn writes_what_the_general_path_does() {
         // More than one batch, and addresses that grow while they are printed.
-        let bytes: Vec<u8> = (0..3 * ROWS * COLUMNS + 5).map(|i| (i * 31 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..3 * ROWS * COLUMNS + 5).map(|i| ((i * 31) >> 3) as u8).collect();
         for address in [0, 0x123, 0xffff_ff80, 0xffff_ffff_ff80, u64::MAX - 0x7f] {
             let mut general = Vec::new();
             for (index, row) in bytes.chunks_exact(COLUMNS).enumerate() {

@@ -35,13 +35,76 @@ pub const COMMANDS: &[Command] = &[
             }),
         )
     },
-    zoom("pzh", "zoom: the first byte of each block", &[], Run::Core(|ctx| zoomed(ctx, Measure::First))),
-    zoom("pzp", "zoom: printable bytes", &[], Run::Core(|ctx| zoomed(ctx, Measure::Printable))),
-    zoom("pz0", "zoom: zero bytes", &[], Run::Core(|ctx| zoomed(ctx, Measure::Zeros))),
-    zoom("pzF", "zoom: bytes of 0xff", &[], Run::Core(|ctx| zoomed(ctx, Measure::Ones))),
-    zoom("pze", "zoom: entropy", &[], Run::Core(|ctx| zoomed(ctx, Measure::Entropy))),
-    zoom("pzs", "zoom: characters in strings", &[], Run::Core(|ctx| zoomed(ctx, Measure::Strings))),
-    zoom("pzf", "zoom: flags", &[], Run::Core(|ctx| zoomed(ctx, Measure::Flags))),
+    zoom(
+        "pzh",
+        "zoom: the first byte of each block",
+        &[Example {
+            line: "w AB; pzh 2",
+            shows: "- offset -   0 1  2 3  4 5  6 7  8 9  A B  C D  E F  0123456789ABCDEF\n\
+                    0x00000000  4100                                     A.",
+        }],
+        Run::Core(|ctx| zoomed(ctx, Measure::First)),
+    ),
+    zoom(
+        "pzp",
+        "zoom: printable bytes",
+        &[Example {
+            line: "w AB; pzp 2",
+            shows: "- offset -   0 1  2 3  4 5  6 7  8 9  A B  C D  E F  0123456789ABCDEF\n\
+                    0x00000000  0200                                     ..",
+        }],
+        Run::Core(|ctx| zoomed(ctx, Measure::Printable)),
+    ),
+    zoom(
+        "pz0",
+        "zoom: zero bytes",
+        &[Example {
+            line: "pz0 2",
+            shows: "- offset -   0 1  2 3  4 5  6 7  8 9  A B  C D  E F  0123456789ABCDEF\n\
+                    0x00000000  ffff                                     ..",
+        }],
+        Run::Core(|ctx| zoomed(ctx, Measure::Zeros)),
+    ),
+    zoom(
+        "pzF",
+        "zoom: bytes of 0xff",
+        &[Example {
+            line: "wx ffff; pzF 2",
+            shows: "- offset -   0 1  2 3  4 5  6 7  8 9  A B  C D  E F  0123456789ABCDEF\n\
+                    0x00000000  0200                                     ..",
+        }],
+        Run::Core(|ctx| zoomed(ctx, Measure::Ones)),
+    ),
+    zoom(
+        "pze",
+        "zoom: entropy",
+        &[Example {
+            line: "pze 2",
+            shows: "- offset -   0 1  2 3  4 5  6 7  8 9  A B  C D  E F  0123456789ABCDEF\n\
+                    0x00000000  0000                                     ..",
+        }],
+        Run::Core(|ctx| zoomed(ctx, Measure::Entropy)),
+    ),
+    zoom(
+        "pzs",
+        "zoom: characters in strings",
+        &[Example {
+            line: "w ABCDE; w AB @ 8; pzs 2",
+            shows: "- offset -   0 1  2 3  4 5  6 7  8 9  A B  C D  E F  0123456789ABCDEF\n\
+                    0x00000000  0500                                     ..",
+        }],
+        Run::Core(|ctx| zoomed(ctx, Measure::Strings)),
+    ),
+    zoom(
+        "pzf",
+        "zoom: flags",
+        &[Example {
+            line: "f here @ 0x180; pzf 2",
+            shows: "- offset -   0 1  2 3  4 5  6 7  8 9  A B  C D  E F  0123456789ABCDEF\n\
+                    0x00000000  0001                                     ..",
+        }],
+        Run::Core(|ctx| zoomed(ctx, Measure::Flags)),
+    ),
 ];
 
 /// What the byte that stands for a block says.
