@@ -174,7 +174,8 @@ fn outline(value: usize, next: usize) -> usize {
     let base = usize::from(next < STEP);
     if next < value {
         let below = if value > STEP { steps(0, next + base) } else { 0 };
-        below + steps(next + STEP + base, value)
+        // A small value over a smaller one still shows.
+        (below + steps(next + STEP + base, value)).max(1)
     } else {
         1 + steps(value + STEP + 2 * base, next)
     }
@@ -311,5 +312,6 @@ mod tests {
         assert_eq!(outline(0xff, 0xff), 1);
         assert_eq!(outline(0xff, 6), 51);
         assert_eq!(outline(6, 0), 1);
+        assert_eq!(outline(2, 0), 1);
     }
 }
