@@ -108,6 +108,7 @@ pub enum Run {
 }
 
 /// The declaration of a command.
+#[derive(Clone, Copy)]
 pub struct Command {
     /// What is typed, without mode suffixes.
     pub name: &'static str,

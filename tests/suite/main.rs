@@ -8,6 +8,7 @@ mod dialect;
 mod examples;
 mod flags;
 mod interop;
+mod print;
 mod program;
 mod rap;
 mod remote;
