@@ -5,8 +5,11 @@ pub mod block;
 pub mod compare;
 pub mod config;
 pub mod flags;
+pub mod format;
 pub mod hash;
 pub mod help;
+pub mod literal;
+pub mod local;
 pub mod math;
 pub mod open;
 pub mod print;
@@ -103,6 +106,7 @@ pub enum Run {
 }
 
 /// The declaration of a command.
+#[derive(Clone, Copy)]
 pub struct Command {
     /// What is typed, without mode suffixes.
     pub name: &'static str,
@@ -179,6 +183,7 @@ pub const FAMILIES: &[&Family] = &[
     &flags::FAMILY,
     &open::FAMILY,
     &print::FAMILY,
+    &format::FAMILY,
     &hash::FAMILY,
     &seek::FAMILY,
     &write::FAMILY,
