@@ -9,7 +9,7 @@ pub fn hexpairs(text: &str) -> Result<Vec<u8>> {
         return Err(Error::new(Kind::Usage, format!("invalid hexpair string '{}'", shortened(text)))
             .hint("digits 0-9a-f in pairs, as in 'deadbeef'"));
     }
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err(Error::new(
             Kind::Usage,
             format!("invalid hexpair string '{}': odd number of digits", shortened(text)),

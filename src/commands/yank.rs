@@ -189,7 +189,7 @@ fn yx(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let (address, bytes) = yanked(ctx)?.clone();
     ctx.out.line("- offset -   0 1  2 3  4 5  6 7  8 9  A B  C D  E F  0123456789ABCDEF")?;
     for (row, address) in bytes.chunks(16).zip((0u64..).map(|row| address.wrapping_add(16 * row))) {
-        let pairs: Vec<String> = row.chunks(2).map(|pair| faster_hex::hex_string(pair)).collect();
+        let pairs: Vec<String> = row.chunks(2).map(faster_hex::hex_string).collect();
         let text: String = row.iter().map(|byte| literal::printable(*byte, '.')).collect();
         ctx.out.line(format_args!("0x{address:08x}  {:<39}  {text}", pairs.join(" ")))?;
     }

@@ -93,7 +93,7 @@ fn hops(path: &str) -> Result<Vec<Hop>> {
 }
 
 /// Leaves only what `path` names of `instances`.
-pub fn select(instances: &mut Vec<Instance>, path: &[Hop]) -> Result<()> {
+pub fn select(instances: &mut [Instance], path: &[Hop]) -> Result<()> {
     let Some((hop, deeper)) = path.split_first() else { return Ok(()) };
     let mut found = false;
     for instance in instances.iter_mut() {

@@ -81,7 +81,7 @@ fn sequence() -> Vec<u8> {
     let mut sequence = Vec::with_capacity(ALPHABET.len().pow(GROUP as u32));
     let mut word = vec![0usize];
     loop {
-        if GROUP % word.len() == 0 {
+        if GROUP.is_multiple_of(word.len()) {
             sequence.extend(word.iter().map(|letter| ALPHABET[*letter]));
         }
         let length = word.len();
