@@ -7,8 +7,11 @@ pub mod compare;
 pub mod config;
 pub mod flags;
 pub mod flagspaces;
+pub mod format;
 pub mod hash;
 pub mod help;
+pub mod literal;
+pub mod local;
 pub mod maps;
 pub mod math;
 pub mod open;
@@ -187,6 +190,7 @@ pub const FAMILIES: &[&Family] = &[
     &open::FAMILY,
     &maps::FAMILY,
     &print::FAMILY,
+    &format::FAMILY,
     &hash::FAMILY,
     &resize::FAMILY,
     &seek::FAMILY,

@@ -3,6 +3,7 @@
 //! Layers, from the top: patch (a command's temporary bytes) → overlay (`io.cache`) → maps (virtual addresses)
 //! → pages (remote devices only) → device. Everything is positional; nothing here keeps a cursor.
 
+mod check;
 mod commit;
 mod edit;
 pub mod overlay;
