@@ -120,12 +120,29 @@ pub struct Out<'a> {
     style: Style,
     cancel: Cancel,
     json: Json,
+    terminal: bool,
 }
 
 impl<'a> Out<'a> {
     /// Output to `sink`, diagnostics to `errors`.
     pub fn new(sink: &'a mut dyn Write, errors: &'a mut dyn Write, style: Style, cancel: Cancel) -> Out<'a> {
-        Out { sink, errors, mode: Mode::Text, style, cancel, json: Json::Nothing }
+        Out { sink, errors, mode: Mode::Text, style, cancel, json: Json::Nothing, terminal: false }
+    }
+
+    /// The same, when `sink` and `errors` are this process's own terminal: programs (`!vi`) may take it over.
+    pub fn on_terminal(mut self) -> Out<'a> {
+        self.terminal = true;
+        self
+    }
+
+    /// Whether the output goes straight to this process's own terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// The two destinations, for a sink that wraps the first one (a copy, a pipe through a program).
+    pub fn split(&mut self) -> (&mut dyn Write, &mut dyn Write) {
+        (&mut *self.sink, &mut *self.errors)
     }
 
     /// The same destination for another command, in `mode`.
@@ -137,6 +154,7 @@ impl<'a> Out<'a> {
             style: self.style,
             cancel: self.cancel.clone(),
             json: Json::Nothing,
+            terminal: self.terminal,
         }
     }
 
@@ -149,6 +167,7 @@ impl<'a> Out<'a> {
             style,
             cancel: self.cancel.clone(),
             json: Json::Nothing,
+            terminal: false,
         }
     }
 
@@ -161,6 +180,7 @@ impl<'a> Out<'a> {
             style: self.style,
             cancel: self.cancel.clone(),
             json: Json::Nothing,
+            terminal: self.terminal,
         }
     }
 
@@ -291,7 +311,15 @@ fn sink_error(error: io::Error) -> Error {
     {
         return Error::new(Kind::Interrupted, "interrupted");
     }
-    Error::system("cannot write the output", &error)
+    Error::system(CANNOT_WRITE, &error)
+}
+
+const CANNOT_WRITE: &str = "cannot write the output";
+
+/// Whether `error` says that the reader of the output has gone away, so that nothing more needs to be computed
+/// (as opposed to a peer that closed its connection).
+pub fn reader_is_gone(error: &Error) -> bool {
+    error.kind() == Kind::Closed && error.message().starts_with(CANNOT_WRITE)
 }
 
 fn json_error(error: serde_json::Error) -> Error {

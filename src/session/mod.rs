@@ -10,6 +10,7 @@ pub mod hosts;
 pub mod options;
 pub mod scope;
 pub mod seek;
+pub mod shell;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub use config::{Config, Value};
 pub use context::Ctx;
 pub use flags::Flags;
 pub use hosts::Hosts;
+pub use shell::ShellState;
 
 use crate::io::Io;
 use crate::output::Cancel;
@@ -111,6 +113,8 @@ pub struct View {
     pub descriptor: Option<u32>,
     /// The seek outside of temporary modifiers (`$$$`).
     pub prompt_seek: u64,
+    /// Whether `seek` is one of a temporary modifier or an iterator.
+    pub temporary: bool,
     /// Result of the last command (`$?`).
     pub last: u64,
     /// What the client may do.
@@ -141,6 +145,7 @@ impl Default for View {
             patch: None,
             descriptor: None,
             prompt_seek: 0,
+            temporary: false,
             last: 0,
             permissions: Permissions::ALL,
             owner: true,
@@ -165,6 +170,8 @@ pub struct Session {
     pub cancel: Cancel,
     /// Where lines for sessions inside the session (`==`) come from; `None`: standard input.
     pub lines: Option<Box<dyn LineSource>>,
+    /// What the shell remembers between lines.
+    pub shell: ShellState,
 }
 
 /// Somebody who types lines: the prompt, or a script's input.
@@ -187,7 +194,14 @@ impl Session {
 
     /// Another client of an existing core.
     pub fn attach(core: Arc<Mutex<Core>>) -> Session {
-        Session { core, view: View::default(), hosts: Hosts::default(), cancel: Cancel::new(), lines: None }
+        Session {
+            core,
+            view: View::default(),
+            hosts: Hosts::default(),
+            cancel: Cancel::new(),
+            lines: None,
+            shell: ShellState::default(),
+        }
     }
 
     /// The shared core, for further clients.

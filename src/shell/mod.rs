@@ -1,20 +1,42 @@
-//! The shell language: a line becomes a syntax tree, the tree is evaluated over a session.
+//! The shell language: a line becomes a syntax tree ([`parse`]), the tree is evaluated over a session ([`evaluate`]).
+//!
+//! Every statement that fails prints one line and the next one runs; a syntax error rejects the whole text.
 
-use crate::commands;
-use crate::error::{Error, Kind, Result};
+mod evaluate;
+mod expand;
+pub mod grep;
+mod help;
+mod html;
+mod iterate;
+mod json;
+mod modifiers;
+pub mod parse;
+mod redirect;
+pub mod tree;
+
+pub use crate::commands::script::run_file;
+use crate::error::Result;
 use crate::output::{Executor, Out};
 use crate::session::Session;
-use crate::session::context::Args;
 
 impl Executor for Session {
+    /// Runs a line or script.
+    ///
+    /// # Errors
+    /// Only what ends everything: a syntax error (nothing ran), an interruption, a reader that has gone away, or
+    /// nesting beyond `cmd.depth`. Failures of single statements are reported through `out`.
     fn execute(&mut self, line: &str, out: &mut Out<'_>) -> Result<()> {
-        for statement in line.split(';').map(str::trim).filter(|s| !s.is_empty()) {
-            let (command, mode, rest) = commands::resolve(statement)
-                .ok_or_else(|| Error::new(Kind::UnknownCommand, format!("Command '{statement}' does not exist.")))?;
-            let args =
-                Args { words: rest.split_whitespace().map(str::to_string).collect(), text: rest.trim().to_string() };
-            commands::invoke(self, command, mode, &args, out)?;
+        let script = parse::parse(line)?;
+        if self.view.depth > 0 {
+            return evaluate::nested(self, |session| evaluate::script(session, &script, out));
         }
-        Ok(())
+        self.view.failed = false;
+        let outcome = evaluate::nested(self, |session| evaluate::script(session, &script, out));
+        self.shell.leave = false;
+        let line = line.trim();
+        if !line.is_empty() && line != "." && !line.contains('\n') {
+            self.shell.last_line = line.to_string();
+        }
+        outcome
     }
 }

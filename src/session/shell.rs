@@ -1,0 +1,101 @@
+//! What the shell remembers between lines for one client: last output, environment, background tasks.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::output::Cancel;
+
+/// The shell's memory of one client.
+#[derive(Default)]
+pub struct ShellState {
+    /// What the last statement printed (`_`), up to [`ShellState::OUTPUT_LIMIT`] bytes.
+    pub last_output: Vec<u8>,
+    /// The last line (`.`).
+    pub last_line: String,
+    /// Set by `()`: the enclosing macro or iteration ends.
+    pub leave: bool,
+    /// Environment variables that this client set (`None`: unset) for the programs it runs.
+    pub environment: BTreeMap<String, Option<String>>,
+    /// The background tasks of this client; they end with it.
+    pub tasks: Tasks,
+}
+
+impl ShellState {
+    /// Longest output that `_` can repeat, in bytes.
+    pub const OUTPUT_LIMIT: usize = 1 << 20;
+}
+
+/// Whether a task still runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskState {
+    /// Its thread is at work.
+    Running,
+    /// It ended by itself or was broken off.
+    Done,
+}
+
+/// What a task's thread shares with the session that started it.
+#[derive(Debug)]
+pub struct Progress {
+    /// Whether it still runs.
+    pub state: TaskState,
+    /// What it has printed: answers and errors.
+    pub output: Vec<u8>,
+}
+
+/// A command line that runs in the background.
+pub struct Task {
+    /// Number shown to the user, from 1 (0 is the session itself).
+    pub id: u32,
+    /// The command line.
+    pub command: String,
+    /// Whether it disappears from the list when it is done.
+    pub transient: bool,
+    /// Ends it.
+    pub cancel: Cancel,
+    /// Its state and output.
+    pub progress: Arc<Mutex<Progress>>,
+    /// Its thread, until somebody has waited for it.
+    pub thread: Option<JoinHandle<()>>,
+}
+
+impl Task {
+    /// The state and output, locked.
+    pub fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it still runs.
+    pub fn running(&self) -> bool {
+        self.progress().state == TaskState::Running
+    }
+
+    /// Waits for its thread.
+    pub fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // A panic of the task has been printed by its thread; here only its end matters.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The background tasks of one client. Dropping the list ends them all.
+#[derive(Default)]
+pub struct Tasks {
+    /// The tasks, by number.
+    pub list: Vec<Task>,
+    /// How many were started so far.
+    pub started: u32,
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        for task in &self.list {
+            task.cancel.set();
+        }
+        for task in &mut self.list {
+            task.join();
+        }
+    }
+}

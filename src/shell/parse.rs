@@ -1,0 +1,884 @@
+//! Parsing: text becomes a [`Script`]. Pure: no session, no command table; never panics, whatever the text.
+//!
+//! A mistake anywhere rejects the whole text, so that half a script never runs.
+
+use super::tree::{Head, Iterator, Part, Redirect, Script, Statement, Stream, Suffix, Word};
+use crate::error::{Error, Kind, Result};
+
+/// How deep `$(…)` may nest in one text.
+const NESTING: u32 = 24;
+
+/// How many suffixes one command may have: each costs stack when it runs.
+const SUFFIXES: usize = 32;
+
+/// Characters that a backslash makes ordinary outside of quotes; before others the backslash stays.
+const SPECIAL: &str = " \t@|#\"'>;$`~\\,()";
+
+/// Parses a line or script.
+pub fn parse(text: &str) -> Result<Script> {
+    let mut parser = Parser { text, at: 0, end: End::Text, open: Vec::new(), nesting: 0 };
+    parser.script()
+}
+
+/// What ends the script that is being parsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Text,
+    Parenthesis,
+    Backtick,
+}
+
+struct Parser<'t> {
+    text: &'t str,
+    at: usize,
+    end: End,
+    /// Where the parentheses of the current words were opened.
+    open: Vec<usize>,
+    nesting: u32,
+}
+
+fn blank(c: char) -> bool {
+    c == ' ' || c == '\t'
+}
+
+fn separator(c: char) -> bool {
+    matches!(c, ';' | '\n' | '\r')
+}
+
+impl<'t> Parser<'t> {
+    fn rest(&self) -> &'t str {
+        self.text.get(self.at..).unwrap_or("")
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn second(&self) -> Option<char> {
+        self.rest().chars().nth(1)
+    }
+
+    fn bump(&mut self) -> Option<char> {
+        let c = self.peek()?;
+        self.at += c.len_utf8();
+        Some(c)
+    }
+
+    fn eat(&mut self, expected: &str) -> bool {
+        let found = self.rest().starts_with(expected);
+        if found {
+            self.at += expected.len();
+        }
+        found
+    }
+
+    fn blanks(&mut self) {
+        while self.peek().is_some_and(blank) {
+            self.at += 1;
+        }
+    }
+
+    fn error(&self, at: usize, what: impl std::fmt::Display) -> Error {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        let place = if self.text.trim_end().contains('\n') {
+            format!("line {line}, column {column}")
+        } else {
+            format!("column {column}")
+        };
+        Error::new(Kind::Syntax, format!("syntax error at {place}: {what}"))
+    }
+
+    /// Whether the statement is over here.
+    fn over(&self) -> bool {
+        match self.peek() {
+            None | Some('#') => true,
+            Some(c) if separator(c) => true,
+            Some(_) => self.closed(),
+        }
+    }
+
+    /// Whether the script ends here.
+    fn closed(&self) -> bool {
+        match self.end {
+            End::Text => self.at >= self.text.len(),
+            End::Parenthesis => self.open.is_empty() && self.peek() == Some(')'),
+            End::Backtick => self.peek() == Some('`'),
+        }
+    }
+
+    fn script(&mut self) -> Result<Script> {
+        let mut script = Script::default();
+        loop {
+            while self.peek().is_some_and(|c| blank(c) || separator(c)) {
+                self.at += 1;
+            }
+            match self.peek() {
+                None => return Ok(script),
+                Some('#') => self.comment(),
+                Some(_) if self.closed() => return Ok(script),
+                Some(_) => script.statements.push(self.statement()?),
+            }
+        }
+    }
+
+    fn comment(&mut self) {
+        let length = self.rest().find(['\n', '\r']).unwrap_or(self.rest().len());
+        self.at += length;
+    }
+
+    fn statement(&mut self) -> Result<Statement> {
+        let (count, seek) = self.count()?;
+        self.blanks();
+        let mut interpreted = 0;
+        let head = if seek { Head::Seek(self.words()?) } else { self.head(&mut interpreted)? };
+        let mut suffixes = self.suffixes(&head)?;
+        self.blanks();
+        if !self.over() {
+            let what = match self.peek() {
+                Some(')') => "')' without '('".to_string(),
+                Some(c) => format!("unexpected '{c}' after the end of the command"),
+                None => "unexpected end".to_string(),
+            };
+            return Err(self.error(self.at, what));
+        }
+        // A leading `.` runs what the filters leave, at the temporary place; redirects take what that prints.
+        suffixes.sort_by_key(|suffix| match suffix {
+            Suffix::Grep(_) if interpreted > 0 => 0,
+            Suffix::Redirect(_) | Suffix::Pipe(_) => 3,
+            _ => 2,
+        });
+        let filters = suffixes.iter().take_while(|s| interpreted > 0 && matches!(s, Suffix::Grep(_))).count();
+        suffixes.splice(filters..filters, std::iter::repeat_n(Suffix::Interpret, interpreted));
+        Ok(Statement { count, head, suffixes })
+    }
+
+    /// A repeat count, or the discovery that the statement is a number: go there.
+    fn count(&mut self) -> Result<(u64, bool)> {
+        let start = self.at;
+        let rest = self.rest();
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        if digits == 0 {
+            return Ok((1, false));
+        }
+        let number = &rest[..digits];
+        let next = rest[digits..].chars().next();
+        let radix = number == "0" && next.is_some_and(|c| "xXbBoO".contains(c));
+        let arithmetic = |c: char| "+-*/%^<".contains(c);
+        if radix || next.is_some_and(arithmetic) {
+            return Ok((1, true));
+        }
+        self.at += digits;
+        self.blanks();
+        let apart = self.at > start + digits;
+        let operator = self.peek().is_some_and(|c| "@~|>".contains(c));
+        let operand = apart && self.peek().is_some_and(arithmetic) && self.second().is_none_or(blank);
+        if number == "0" || self.over() || operator || operand {
+            self.at = start;
+            return Ok((1, true));
+        }
+        match number.parse() {
+            Ok(0) => Err(self.error(start, "a command cannot be repeated 0 times")),
+            Ok(count) => Ok((count, false)),
+            Err(_) => Err(self.error(start, format!("the repeat count {number} is too large"))),
+        }
+    }
+
+    /// The command itself; `interpreted` counts leading dots that mean "run the output".
+    fn head(&mut self, interpreted: &mut usize) -> Result<Head> {
+        let start = self.at;
+        match self.peek() {
+            Some('"') => {
+                let text = self.whole()?;
+                whole(text, interpreted).map_err(|what| self.error(start, what))
+            }
+            Some('(') => self.definition(),
+            Some('.') if self.second() == Some('(') => {
+                self.at += 1;
+                let inside = self.parenthesised()?;
+                let mut words = vec![vec![Part::Text(".(".into())]];
+                words.extend(self.inner_words(&inside)?);
+                Ok(Head::Command(words))
+            }
+            Some('.') if self.second() == Some('!') => {
+                self.at += 2;
+                Ok(Head::Raw { name: ".!", text: self.foreign(true) })
+            }
+            Some('.') if self.interprets() => {
+                self.at += 1;
+                *interpreted += 1;
+                if *interpreted > 8 {
+                    return Err(self.error(start, "too many dots"));
+                }
+                self.head(interpreted)
+            }
+            Some('!') if !self.rest().starts_with("!=") && !self.asks_help("!") => {
+                let name = if self.rest().starts_with("!!") { "!!" } else { "!" };
+                self.at += name.len();
+                Ok(Head::Raw { name, text: self.foreign(name == "!!") })
+            }
+            Some('&') if self.starts_task() => {
+                let name = if self.rest().starts_with("&t") { "&t" } else { "&" };
+                self.at += name.len();
+                self.blanks();
+                let text = if self.peek() == Some('"') { self.whole()? } else { self.foreign(false) };
+                Ok(Head::Raw { name, text })
+            }
+            Some(c) if "@~|>".contains(c) => {
+                let operator: String = self.rest().chars().take_while(|c| "@~|>".contains(*c)).collect();
+                if self.rest()[operator.len()..].starts_with('?') {
+                    self.at += operator.len();
+                    while self.eat("?") {}
+                    return Ok(Head::Help(operator));
+                }
+                Err(self.error(start, format!("no command before '{operator}'")))
+            }
+            _ => {
+                let words = self.words()?;
+                if words.is_empty() {
+                    let what = match self.peek() {
+                        Some(')') => "')' without '('",
+                        _ => "a command is missing",
+                    };
+                    return Err(self.error(self.at, what));
+                }
+                Ok(Head::Command(words))
+            }
+        }
+    }
+
+    /// Whether the dot here is followed by a command whose output is to be run (and not by a blank, another
+    /// form of `.`, or a question mark that asks for help).
+    fn interprets(&self) -> bool {
+        let after = &self.rest()[1..];
+        let word: &str = after.split(|c: char| blank(c) || separator(c) || "~@|>#)`".contains(c)).next().unwrap_or("");
+        !(word.is_empty() || word.starts_with(['.', '-', '*', '/']) || word.chars().all(|c| c == '?'))
+    }
+
+    fn asks_help(&self, name: &str) -> bool {
+        let after = self.rest().get(name.len()..).unwrap_or("");
+        let word: &str = after.split(|c: char| blank(c) || separator(c) || "~@|>#)`".contains(c)).next().unwrap_or("");
+        !word.is_empty() && word.chars().all(|c| c == '?')
+    }
+
+    /// `& cmd` and `&t cmd`: the rest of the line is for the task, operators included.
+    fn starts_task(&self) -> bool {
+        let after = self.rest().strip_prefix("&t").or_else(|| self.rest().strip_prefix('&')).unwrap_or("");
+        let text = after.trim_start_matches(blank);
+        text.len() < after.len() && text.chars().next().is_some_and(|c| !separator(c) && !"~@|>#)`".contains(c))
+    }
+
+    /// The text between the double quotes that start here; only `\"` is an escape, so that commands see theirs.
+    fn whole(&mut self) -> Result<String> {
+        let start = self.at;
+        self.bump();
+        let mut text = String::new();
+        loop {
+            match self.bump() {
+                Some('"') => return Ok(text),
+                Some('\\') if self.peek() == Some('"') => {
+                    self.bump();
+                    text.push('"');
+                }
+                Some('\\') => {
+                    text.push('\\');
+                    if let Some(c) = self.peek().filter(|c| !matches!(c, '\n' | '\r')) {
+                        self.bump();
+                        text.push(c);
+                    }
+                }
+                None | Some('\n' | '\r') => return Err(self.error(start, "this '\"' is not closed")),
+                Some(c) => text.push(c),
+            }
+        }
+    }
+
+    /// `(…)` with balanced parentheses and quotes inside; returns what is between.
+    fn parenthesised(&mut self) -> Result<String> {
+        let start = self.at;
+        let mut depth = 0u32;
+        let mut quote = None;
+        while let Some(c) = self.bump() {
+            match (c, quote) {
+                ('\\', _) => {
+                    self.bump();
+                }
+                (c, Some(open)) if c == open => quote = None,
+                (_, Some(_)) => {}
+                ('"' | '\'', None) => quote = Some(c),
+                ('(', None) => depth += 1,
+                (')', None) => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return Ok(self.text[start + 1..self.at - 1].to_string());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Err(self.error(start, "this '(' is not closed"))
+    }
+
+    /// Words inside text that was cut out, with positions that do not matter any more.
+    fn inner_words(&self, text: &str) -> Result<Vec<Word>> {
+        let mut inner = Parser { text, at: 0, end: End::Text, open: Vec::new(), nesting: self.nesting };
+        let words = inner.words()?;
+        match inner.peek() {
+            None => Ok(words),
+            Some(c) => Err(self.error(self.at, format!("unexpected '{c}' in the arguments of a macro"))),
+        }
+    }
+
+    /// `(name a b; body)`, `(…)(args)`, `(*`, `(-name`.
+    fn definition(&mut self) -> Result<Head> {
+        if self.eat("(*") {
+            self.eat(")");
+            return Ok(Head::Raw { name: "(*", text: String::new() });
+        }
+        if self.eat("(-") {
+            let name: String =
+                self.rest().chars().take_while(|c| !separator(*c) && !blank(*c) && !"()~@|>#`".contains(*c)).collect();
+            self.at += name.len();
+            self.eat(")");
+            return Ok(Head::Raw { name: "(-", text: name });
+        }
+        let text = self.parenthesised()?;
+        let call = if self.peek() == Some('(') {
+            let inside = self.parenthesised()?;
+            Some(self.inner_words(&inside)?)
+        } else {
+            None
+        };
+        Ok(Head::Macro { text, call })
+    }
+
+    /// Text for the system's shell: up to a `;` or line end outside of its quotes and parentheses. With `filtered`
+    /// a `~` ends it too (not in `~/path`).
+    fn foreign(&mut self, filtered: bool) -> String {
+        self.blanks();
+        let start = self.at;
+        let mut depth = 0u32;
+        let mut quote = None;
+        while let Some(c) = self.peek() {
+            let ends = match (c, quote) {
+                ('\n' | '\r', _) => true,
+                ('`', _) if self.end == End::Backtick => true,
+                ('\\', open) if open != Some('\'') => {
+                    self.bump();
+                    if self.peek().is_none_or(|c| matches!(c, '\n' | '\r')) {
+                        continue;
+                    }
+                    false
+                }
+                (c, Some(open)) if c == open => {
+                    quote = None;
+                    false
+                }
+                (_, Some(_)) => false,
+                ('"' | '\'' | '`', None) => {
+                    quote = Some(c);
+                    false
+                }
+                ('(', None) => {
+                    depth += 1;
+                    false
+                }
+                (')', None) if depth > 0 => {
+                    depth -= 1;
+                    false
+                }
+                (')', None) => self.end == End::Parenthesis,
+                (';', None) => depth == 0,
+                ('~', None) => filtered && depth == 0 && self.second() != Some('/'),
+                _ => false,
+            };
+            if ends {
+                break;
+            }
+            self.bump();
+        }
+        self.text[start..self.at].trim_end().to_string()
+    }
+
+    /// Words up to an operator or the end of the statement.
+    fn words(&mut self) -> Result<Vec<Word>> {
+        let mut words = Vec::new();
+        let outer = std::mem::take(&mut self.open);
+        loop {
+            self.blanks();
+            if self.over() || self.operator().is_some() {
+                break;
+            }
+            if self.peek() == Some(')') && self.open.is_empty() {
+                break;
+            }
+            words.push(self.word()?);
+        }
+        if let Some(&at) = self.open.first() {
+            return Err(self.error(at, "this '(' is not closed"));
+        }
+        self.open = outer;
+        Ok(words)
+    }
+
+    /// The operator that starts here, at the start of a word.
+    fn operator(&self) -> Option<&'static str> {
+        ["@", "~", "|", ">", "H>", "2>"].into_iter().find(|operator| self.rest().starts_with(operator))
+    }
+
+    fn word(&mut self) -> Result<Word> {
+        let mut word = Word::new();
+        while let Some(c) = self.peek() {
+            match c {
+                c if blank(c) || separator(c) => break,
+                '@' | '|' | '>' | '~' | '#' => break,
+                _ if self.closed() => break,
+                '"' => self.double_quoted(&mut word)?,
+                '\'' => self.single_quoted(&mut word)?,
+                '`' => word.push(self.output(false)?),
+                '$' if self.second() == Some('(') => word.push(self.output(false)?),
+                '\\' => {
+                    self.bump();
+                    match self.peek().filter(|c| SPECIAL.contains(*c)) {
+                        Some(c) => {
+                            self.bump();
+                            quoted(&mut word, c);
+                        }
+                        None => plain(&mut word, '\\'),
+                    }
+                }
+                '(' => {
+                    self.open.push(self.at);
+                    self.bump();
+                    plain(&mut word, c);
+                }
+                ')' => {
+                    if self.open.pop().is_none() {
+                        return Err(self.error(self.at, "')' without '('"));
+                    }
+                    self.bump();
+                    plain(&mut word, c);
+                }
+                _ => {
+                    self.bump();
+                    plain(&mut word, c);
+                }
+            }
+        }
+        Ok(word)
+    }
+
+    fn double_quoted(&mut self, word: &mut Word) -> Result<()> {
+        let start = self.at;
+        self.bump();
+        word.push(Part::Quoted(String::new()));
+        loop {
+            match self.peek() {
+                Some('"') => {
+                    self.bump();
+                    return Ok(());
+                }
+                Some('`') => word.push(self.output(true)?),
+                Some('$') if self.second() == Some('(') => word.push(self.output(true)?),
+                Some('\\') => {
+                    self.bump();
+                    match self.peek().filter(|c| "\"\\$`".contains(*c)) {
+                        Some(c) => {
+                            self.bump();
+                            quoted(word, c);
+                        }
+                        None => quoted(word, '\\'),
+                    }
+                }
+                None | Some('\n' | '\r') => return Err(self.error(start, "this '\"' is not closed")),
+                Some(c) => {
+                    self.bump();
+                    quoted(word, c);
+                }
+            }
+        }
+    }
+
+    fn single_quoted(&mut self, word: &mut Word) -> Result<()> {
+        let start = self.at;
+        self.bump();
+        word.push(Part::Quoted(String::new()));
+        loop {
+            match self.bump() {
+                Some('\'') => return Ok(()),
+                Some('\\') => match self.peek() {
+                    Some(c @ ('\\' | '\'')) => {
+                        self.bump();
+                        quoted(word, c);
+                    }
+                    Some('n') => {
+                        self.bump();
+                        quoted(word, '\n');
+                    }
+                    _ => quoted(word, '\\'),
+                },
+                None | Some('\n' | '\r') => {
+                    return Err(self.error(start, "this \"'\" is not closed").hint("write \\' for an apostrophe"));
+                }
+                Some(c) => quoted(word, c),
+            }
+        }
+    }
+
+    /// `` `…` `` or `$(…)`.
+    fn output(&mut self, quoted: bool) -> Result<Part> {
+        let start = self.at;
+        let (end, close) = if self.eat("$(") { (End::Parenthesis, ")") } else { (End::Backtick, "`") };
+        if end == End::Backtick {
+            self.at += 1;
+        }
+        if self.nesting >= NESTING {
+            return Err(self.error(start, "substitutions are nested too deeply"));
+        }
+        let outer = (std::mem::replace(&mut self.end, end), std::mem::take(&mut self.open));
+        self.nesting += 1;
+        let script = self.script()?;
+        self.nesting -= 1;
+        if !self.eat(close) {
+            return Err(self.error(start, format!("this substitution is not closed, '{close}' is missing")));
+        }
+        (self.end, self.open) = outer;
+        Ok(Part::Output { script, quoted })
+    }
+
+    fn suffixes(&mut self, head: &Head) -> Result<Vec<Suffix>> {
+        let mut suffixes = Vec::new();
+        loop {
+            self.blanks();
+            if self.over() || matches!(head, Head::Help(_)) && self.peek() == Some('?') {
+                return Ok(suffixes);
+            }
+            let start = self.at;
+            let Some(operator) = self.operator() else { return Ok(suffixes) };
+            if suffixes.len() == SUFFIXES {
+                return Err(self.error(start, format!("more than {SUFFIXES} operators on one command")));
+            }
+            self.at += operator.len();
+            suffixes.push(match operator {
+                "@" => self.at_suffix(start)?,
+                "~" => Suffix::Grep(self.filter()?),
+                "|" => self.pipe(),
+                _ => {
+                    let append = self.eat(">");
+                    let what = match operator {
+                        "H>" => Stream::Html,
+                        "2>" => Stream::Errors,
+                        _ => Stream::Output,
+                    };
+                    self.blanks();
+                    let mut target = Word::new();
+                    if self.rest().starts_with("~/") {
+                        self.at += 1;
+                        plain(&mut target, '~');
+                    }
+                    if !self.over() {
+                        target.extend(self.word()?);
+                    }
+                    if let Some(at) = self.open.pop() {
+                        return Err(self.error(at, "this '(' is not closed"));
+                    }
+                    if target.is_empty() {
+                        return Err(self.error(start, format!("no file after '{operator}'")));
+                    }
+                    Suffix::Redirect(Redirect { what, append, target })
+                }
+            });
+        }
+    }
+
+    fn at_suffix(&mut self, start: usize) -> Result<Suffix> {
+        let mut signs = 1;
+        while signs < 3 && self.eat("@") {
+            signs += 1;
+        }
+        let spaced = self.peek().is_some_and(blank);
+        let words = self.words()?;
+        if words.is_empty() {
+            return Err(self.error(start, format!("nothing after '{}'", "@".repeat(signs))));
+        }
+        Ok(match signs {
+            1 => Suffix::At(words),
+            _ => Suffix::Each(Iterator { sized: signs == 3, spaced, words }),
+        })
+    }
+
+    fn pipe(&mut self) -> Suffix {
+        self.blanks();
+        if self.over() {
+            return Suffix::Plain;
+        }
+        match self.foreign(false).as_str() {
+            "H" => Suffix::Html,
+            "." => Suffix::Interpret,
+            "" => Suffix::Plain,
+            program => Suffix::Pipe(program.to_string()),
+        }
+    }
+
+    /// The text after `~`: blanks count, quotes are ordinary, escapes are left for the filter to read.
+    fn filter(&mut self) -> Result<Word> {
+        let mut word = Word::new();
+        let mut depth = 0u32;
+        while let Some(c) = self.peek() {
+            match c {
+                c if separator(c) => break,
+                '@' | '|' | '>' | '~' | '#' => break,
+                '`' if self.end != End::Backtick => word.push(self.output(true)?),
+                '`' => break,
+                '$' if self.second() == Some('(') => word.push(self.output(true)?),
+                ')' if self.end == End::Parenthesis && depth == 0 => break,
+                c if blank(c) && ["2>", "H>"].iter().any(|o| self.rest().trim_start_matches(blank).starts_with(o)) => {
+                    break;
+                }
+                '\\' => {
+                    plain(&mut word, c);
+                    self.bump();
+                    if let Some(next) = self.peek().filter(|c| !matches!(c, '\n' | '\r')) {
+                        plain(&mut word, next);
+                        self.bump();
+                    }
+                }
+                _ => {
+                    match c {
+                        '(' => depth += 1,
+                        ')' => depth = depth.saturating_sub(1),
+                        _ => {}
+                    }
+                    plain(&mut word, c);
+                    self.bump();
+                }
+            }
+        }
+        if let Some(Part::Text(text)) = word.last_mut() {
+            let trimmed = text.trim_end_matches(blank);
+            // An escaped blank at the end is meant.
+            let keep = if trimmed.ends_with('\\') { (trimmed.len() + 1).min(text.len()) } else { trimmed.len() };
+            text.truncate(keep);
+        }
+        Ok(word)
+    }
+}
+
+/// A command that was quoted whole: nothing in it is an operator, but macros, `!` and `.` keep their forms.
+fn whole(text: String, interpreted: &mut usize) -> std::result::Result<Head, String> {
+    let trimmed = text.trim_start();
+    if trimmed.starts_with('(') || trimmed.starts_with(".(") {
+        let mut parser = Parser { text: trimmed, at: 0, end: End::Text, open: Vec::new(), nesting: 0 };
+        let head = parser.head(interpreted).map_err(|error| error.message().to_string())?;
+        return match parser.rest().trim() {
+            "" => Ok(head),
+            rest => Err(format!("unexpected '{rest}' after a macro")),
+        };
+    }
+    for (prefix, name) in [(".!", ".!"), ("!!", "!!"), ("!", "!"), ("&t ", "&t"), ("& ", "&")] {
+        if let Some(rest) = trimmed.strip_prefix(prefix)
+            && !trimmed.starts_with("!=")
+        {
+            return Ok(Head::Raw { name, text: rest.trim().to_string() });
+        }
+    }
+    let mut rest = trimmed;
+    while let Some(after) = rest.strip_prefix('.')
+        && after.starts_with(|c: char| c.is_alphabetic() || c == '/' || c == '?')
+        && *interpreted < 8
+    {
+        *interpreted += 1;
+        rest = after;
+    }
+    if rest.is_empty() {
+        return Err("the quotes are empty".into());
+    }
+    Ok(Head::Whole(rest.to_string()))
+}
+
+fn plain(word: &mut Word, c: char) {
+    match word.last_mut() {
+        Some(Part::Text(text)) => text.push(c),
+        _ => word.push(Part::Text(c.to_string())),
+    }
+}
+
+fn quoted(word: &mut Word, c: char) {
+    match word.last_mut() {
+        Some(Part::Quoted(text)) => text.push(c),
+        _ => word.push(Part::Quoted(c.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn one(text: &str) -> Statement {
+        let script = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(script.statements.len(), 1, "{text}");
+        script.statements.into_iter().next().unwrap()
+    }
+
+    fn shown(words: &[Word]) -> Vec<String> {
+        words
+            .iter()
+            .map(|word| {
+                word.iter()
+                    .map(|part| match part {
+                        Part::Text(text) => text.clone(),
+                        Part::Quoted(text) => format!("<{text}>"),
+                        Part::Output { script, .. } => format!("[{}]", script.statements.len()),
+                    })
+                    .collect()
+            })
+            .collect()
+    }
+
+    fn words(text: &str) -> Vec<String> {
+        match one(text).head {
+            Head::Command(words) | Head::Seek(words) => shown(&words),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn statements_are_separated_and_comments_dropped() {
+        assert_eq!(parse("a; b\nc\rd;;\n # e ; f\n").unwrap().statements.len(), 4);
+        assert_eq!(parse("").unwrap().statements.len(), 0);
+        assert_eq!(words("?e a#b"), ["?e", "a"]);
+        assert_eq!(words("?e \"a#b;c\""), ["?e", "<a#b;c>"]);
+    }
+
+    #[test]
+    fn quotes_and_escapes() {
+        assert_eq!(words(r"?e a\;b"), ["?e", "a<;>b"]);
+        assert_eq!(words(r"?e a\nb \x41"), ["?e", r"a\nb", r"\x41"]);
+        assert_eq!(words(r"?e 'a\'b\nc' d"), ["?e", "<a'b\nc>", "d"]);
+        assert_eq!(words(r#"?e "a\"b\n""#), ["?e", r#"<a"b\n>"#]);
+        assert_eq!(one(r#""?e a @ 4;b" @ 8"#).head, Head::Whole("?e a @ 4;b".into()));
+        assert_eq!(one(r#""?e \"Hello\\n\"""#).head, Head::Whole(r#"?e "Hello\\n""#.into()));
+        assert_eq!(words("?v (1 + 2)*(3)"), ["?v", "(1", "+", "2)*(3)"]);
+    }
+
+    #[test]
+    fn counts_and_numbers() {
+        assert_eq!(one("3p8 1").count, 3);
+        assert_eq!(one("3 ?e x").count, 3);
+        assert_eq!(one("10p8 1").count, 10);
+        assert_eq!(words("3?e x"), ["?e", "x"]);
+        for text in ["0x20", "32", "0", "0b11", "32 @ 4", "4+4", "0x10 + 4", "2 + 3"] {
+            assert!(matches!(one(text).head, Head::Seek(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn suffixes_wrap_what_stands_before_them() {
+        let statement = one("px 4~a,b @ 8 @@=1 2 > $x");
+        let kinds: Vec<&str> = statement
+            .suffixes
+            .iter()
+            .map(|suffix| match suffix {
+                Suffix::At(_) => "at",
+                Suffix::Each(_) => "each",
+                Suffix::Grep(_) => "grep",
+                Suffix::Redirect(_) => "redirect",
+                _ => "other",
+            })
+            .collect();
+        assert_eq!(kinds, ["grep", "at", "each", "redirect"]);
+        assert_eq!(one("p8 8| sed -e s,1,x,g>x").suffixes, [Suffix::Pipe("sed -e s,1,x,g>x".into())]);
+        assert_eq!(one("px |").suffixes, [Suffix::Plain]);
+        assert_eq!(one("px |H").suffixes, [Suffix::Html]);
+        assert_eq!(one("px |.").suffixes, [Suffix::Interpret]);
+        assert_eq!(parse("p8|sh -c 'a;b';s").unwrap().statements.len(), 2);
+        let redirected = one("?v 5 2>> f");
+        assert!(matches!(&redirected.suffixes[0], Suffix::Redirect(r) if r.what == Stream::Errors && r.append));
+        assert!(matches!(&one("?v 5>3").suffixes[0], Suffix::Redirect(r) if r.what == Stream::Output));
+        assert!(
+            matches!(&one("px>~/f").suffixes[0], Suffix::Redirect(r) if shown(std::slice::from_ref(&r.target)) == ["~/f"])
+        );
+    }
+
+    #[test]
+    fn filters_keep_blanks_and_quotes() {
+        let text = |line: &str| match &one(line).suffixes[0] {
+            Suffix::Grep(word) => shown(std::slice::from_ref(word)).remove(0),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(text("px~ one two  "), " one two");
+        assert_eq!(text("px~\"a\""), "\"a\"");
+        assert_eq!(text(r"px~\;"), r"\;");
+        assert_eq!(text("px~{[0].fd}"), "{[0].fd}");
+        assert_eq!(one("px~one~two").suffixes.len(), 2);
+    }
+
+    #[test]
+    fn special_heads() {
+        let raw = |name, text: &str| Head::Raw { name, text: text.into() };
+        assert_eq!(one("!ls | wc > x").head, raw("!", "ls | wc > x"));
+        assert_eq!(one("!!ls~foo").head, raw("!!", "ls"));
+        assert_eq!(one(".!echo a").head, raw(".!", "echo a"));
+        assert_eq!(one("& px > f").head, raw("&", "px > f"));
+        assert_eq!(one("& \"?e a;b\"").head, raw("&", "?e a;b"));
+        assert_eq!(words("!=!"), ["!=!"]);
+        assert_eq!(words("&j~{}"), ["&j"]);
+        assert_eq!(words("&= 1"), ["&=", "1"]);
+        assert_eq!(words(".(foo 1 2)"), [".(", "foo", "1", "2"]);
+        assert_eq!(words(". file"), [".", "file"]);
+        assert_eq!(words(".?"), [".?"]);
+        assert_eq!(one(".?e ?e a~b > f").suffixes.len(), 3);
+        assert_eq!(one(".?e ?e a~b > f").suffixes[1], Suffix::Interpret);
+        assert_eq!(one("(*").head, raw("(*", ""));
+        assert_eq!(one("(-foo)").head, raw("(-", "foo"));
+        assert!(matches!(one("(a x;?e (1) $0)(7)").head, Head::Macro { call: Some(call), .. } if call.len() == 1));
+        assert!(matches!(one("\"(msg x y;?e $0 $1)\"").head, Head::Macro { call: None, .. }));
+        assert_eq!(one("@@?~?").head, Head::Help("@@".into()));
+        assert_eq!(one("=+ rap://h:1//bin/ls").suffixes, []);
+    }
+
+    #[test]
+    fn substitutions_nest() {
+        assert_eq!(words("p8 `?e 3`"), ["p8", "[1]"]);
+        assert_eq!(words("p8 a$(?e 1; ?e $(?e 2))b"), ["p8", "a[2]b"]);
+        assert_eq!(words("?e $(!echo (a); s)"), ["?e", "[2]"]);
+        assert_eq!(words("?e \"x `s` y\""), ["?e", "<x >[1]< y>"]);
+    }
+
+    #[test]
+    fn mistakes_say_where() {
+        for (text, message) in [
+            ("?v )", "syntax error at column 4: ')' without '('"),
+            ("s; ?v (1", "syntax error at column 7: this '(' is not closed"),
+            ("?e 'it", "syntax error at column 4: this \"'\" is not closed"),
+            ("s\n?e \"a", "syntax error at line 2, column 4: this '\"' is not closed"),
+            ("s @", "syntax error at column 3: nothing after '@'"),
+            ("s @@; s", "syntax error at column 3: nothing after '@@'"),
+            ("s >", "syntax error at column 3: no file after '>'"),
+            ("~foo", "syntax error at column 1: no command before '~'"),
+            ("p8 `s", "syntax error at column 4: this substitution is not closed, '`' is missing"),
+            ("p8 > a b", "syntax error at column 8: unexpected 'b' after the end of the command"),
+            ("99999999999999999999s", "syntax error at column 1: the repeat count 99999999999999999999 is too large"),
+        ] {
+            assert_eq!(parse(text).unwrap_err().message(), message, "{text}");
+        }
+        let deep = "$(".repeat(10_000);
+        assert!(parse(&format!("s {deep}")).is_err());
+        assert!(parse(&".".repeat(10_000)).is_ok());
+        assert!(parse(&format!("s{}", "@1".repeat(10_000))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "\\PC{0,60}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn never_panics_on_operators(text in "[a-z0-9 \\\\@|#\"'>;$`~,()!&.*%?{}=H\\n-]{0,40}") {
+            let _ = parse(&text);
+        }
+    }
+}
