@@ -4,6 +4,7 @@
 //! → pages (remote devices only) → device. Everything is positional; nothing here keeps a cursor.
 
 pub mod overlay;
+pub mod pages;
 pub mod plugin;
 pub mod space;
 
@@ -219,6 +220,7 @@ impl Io {
     /// Registers an already opened device under the lowest free number from 3 and makes it current.
     pub fn adopt(&mut self, uri: &str, access: Access, device: Box<dyn Device>) -> u32 {
         let fd = (3..).find(|fd| !self.descriptors.contains_key(fd)).expect("fewer than 2^32 descriptors");
+        let device = pages::wrap(device);
         self.descriptors.insert(fd, Descriptor { fd, uri: uri.to_string(), access, device });
         self.current = Some(fd);
         fd

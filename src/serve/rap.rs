@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::{Seat, ServeOptions, Server, Service};
 use crate::error::{Error, Kind, Result};
@@ -114,7 +115,10 @@ impl State<'_> {
                     let fd = match self.open(&path, flags) {
                         Ok(fd) => fd,
                         Err(error) if self.ours => {
-                            self.failure = error.to_string();
+                            // The client names the file itself.
+                            let text = error.to_string();
+                            let context = format!("cannot open '{path}': ");
+                            self.failure = text.strip_prefix(&context).unwrap_or(&text).to_string();
                             -1
                         }
                         // To an old client -1 looks like success.
@@ -159,7 +163,7 @@ impl State<'_> {
         if !framed.arrived().is_empty() {
             return framed.fill(Some(self.options.patience));
         }
-        match framed.fill(Some(std::time::Duration::from_secs(1))) {
+        match framed.fill(Some(Duration::from_secs(1))) {
             Err(error) if error.kind() == Kind::Timeout => {
                 framed.trim();
                 framed.fill(None)
