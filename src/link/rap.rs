@@ -11,9 +11,7 @@ use std::time::Duration;
 use super::{Framed, Link, Traffic};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Cancel, Executor, Out, visible};
-use crate::protocol::rap::{
-    Capabilities, LEGACY_REPLY, Limits, PROBE, PROBE_ERROR, Reply, Request, Verb, Whence,
-};
+use crate::protocol::rap::{Capabilities, LEGACY_REPLY, Limits, PROBE, PROBE_ERROR, Reply, Request, Verb, Whence};
 
 /// Makes the connection, and makes it again when it was lost.
 pub type Dial = Box<dyn FnMut(&Cancel) -> Result<Box<dyn Link>> + Send>;
@@ -186,7 +184,9 @@ impl Client {
         outcome.map_err(|refusal| match refusal {
             Refusal::Other(error) => error,
             Refusal::Silent => {
-                Error::new(Kind::Closed, format!("{} closed the connection without an answer", self.target.place))
+                let Target { path, place, .. } = &self.target;
+                let what = if path.is_empty() { String::new() } else { format!("cannot open '{path}': ") };
+                Error::new(Kind::Closed, format!("{what}{place} closed the connection without an answer"))
             }
             Refusal::NoFile(reason) => {
                 let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -221,8 +221,8 @@ impl Client {
                 Ok(Reply::Open { fd }) => opened = fd >= 0,
                 Ok(other) => return Err(unexpected(other).into()),
                 // Old servers close the connection when there is no such file.
-                Err(error) if error.kind() == Kind::Closed => return Err(Refusal::NoFile(None)),
-                Err(error) => return Err(error.into()),
+                Err(error) if error.kind() == Kind::Closed && probe => return Err(Refusal::NoFile(None)),
+                Err(error) => return Err(silent(error)),
             }
         }
         if !opened && capabilities.is_none() {
@@ -293,11 +293,7 @@ fn silent(error: Error) -> Refusal {
 }
 
 fn sum(a: Traffic, b: Traffic) -> Traffic {
-    Traffic {
-        round_trips: a.round_trips + b.round_trips,
-        sent: a.sent + b.sent,
-        received: a.received + b.received,
-    }
+    Traffic { round_trips: a.round_trips + b.round_trips, sent: a.sent + b.sent, received: a.received + b.received }
 }
 
 fn unexpected(reply: Reply) -> Error {
@@ -361,9 +357,10 @@ fn read(framed: &mut Framed, peer: &Peer, patience: Option<Duration>, pieces: &m
     let end = peer.size.unwrap_or(u64::MAX);
     let lengths = pieces
         .iter()
-        .map(|piece| usize::try_from(end.saturating_sub(piece.address)).map_or(piece.buffer.len(), |room| {
-            room.min(piece.buffer.len())
-        }))
+        .map(|piece| {
+            usize::try_from(end.saturating_sub(piece.address))
+                .map_or(piece.buffer.len(), |room| room.min(piece.buffer.len()))
+        })
         .collect();
     for piece in pieces.iter_mut() {
         piece.done = 0;
@@ -400,13 +397,7 @@ fn read(framed: &mut Framed, peer: &Peer, patience: Option<Duration>, pieces: &m
     }
 }
 
-fn write(
-    framed: &mut Framed,
-    peer: &Peer,
-    patience: Option<Duration>,
-    address: u64,
-    data: &[u8],
-) -> Result<usize> {
+fn write(framed: &mut Framed, peer: &Peer, patience: Option<Duration>, address: u64, data: &[u8]) -> Result<usize> {
     let window = peer.window();
     let room = usize::try_from(u64::MAX - address).unwrap_or(usize::MAX);
     let mut todo = shares(vec![data.len().min(room)], peer.chunk()).peekable();

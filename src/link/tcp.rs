@@ -97,9 +97,8 @@ pub fn connect(authority: &Authority, timeout: Duration, cancel: &Cancel) -> Res
         return Err(Error::new(Kind::Usage, format!("'{endpoint}' is not a place to connect to"))
             .hint("host and port are needed, as in 127.0.0.1:1234"));
     };
-    let failed = |why: &dyn std::fmt::Display| {
-        Error::new(Kind::Unreachable, format!("cannot connect to {endpoint}: {why}"))
-    };
+    let failed =
+        |why: &dyn std::fmt::Display| Error::new(Kind::Unreachable, format!("cannot connect to {endpoint}: {why}"));
     let late = || failed(&format_args!("no answer within {} ms", timeout.as_millis()));
     let deadline = Instant::now() + timeout;
     let addresses = resolve(&authority.host, port, deadline, cancel)?;

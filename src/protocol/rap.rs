@@ -525,10 +525,7 @@ mod tests {
         let expected = Request::Open { flags: 4, path: b"/a" };
         assert_eq!(Request::decode(&bare, Limits::SERVER).unwrap(), Some((expected, 5)));
         let empty = bytes("01 00 00");
-        assert_eq!(
-            Request::decode(&empty, Limits::SERVER).unwrap(),
-            Some((Request::Open { flags: 0, path: b"" }, 3))
-        );
+        assert_eq!(Request::decode(&empty, Limits::SERVER).unwrap(), Some((Request::Open { flags: 0, path: b"" }, 3)));
     }
 
     #[test]
@@ -555,10 +552,10 @@ mod tests {
     #[test]
     fn capabilities_are_recognised_and_never_exceed_ours() {
         assert_eq!(Capabilities::parse(&Capabilities::OURS.to_string()), Some(Capabilities::OURS));
-        assert_eq!(Capabilities::parse("rap/3 max_read=99999999999 new"), Some(Capabilities {
-            data: PACKET,
-            command: LEGACY_COMMAND
-        }));
+        assert_eq!(
+            Capabilities::parse("rap/3 max_read=99999999999 new"),
+            Some(Capabilities { data: PACKET, command: LEGACY_COMMAND })
+        );
         assert_eq!(Capabilities::parse("rap/2 max_read=0"), Some(Capabilities::LEGACY));
         for old in ["", "\n", "unknown command", "rap/1", "rap/x", "rap/2 max_read=-1"] {
             assert_eq!(Capabilities::parse(old), None, "{old}");

@@ -1,8 +1,9 @@
-//! The rap service: each client has a session of its own, whose seek is the position that READ and WRITE use.
+//! The rap service: each client has a session of its own.
 //!
-//! Old clients (the ancestors) and ours (those that sent the probe) differ in three things: how long a packet and
-//! a reply may be, whether a slow command needs signs of life, and whether a failed OPEN is answered (-1) or, as
-//! the old ones expect it, ends the connection.
+//! Old clients (the ancestors) and ours (those that sent the probe) differ in four things: how long a packet and
+//! a reply may be, whether a slow command needs signs of life, whether a failed OPEN is answered (-1) or, as the
+//! old ones expect it, ends the connection, and where READ and WRITE take place: for old clients at the session's
+//! seek, for ours at a position that leaves the seek of the commands alone.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -22,11 +23,7 @@ use crate::session::{LineSource, Permissions, Session};
 use crate::uri::{Authority, Uri};
 
 /// The service.
-pub const SERVICE: Service = Service {
-    name: "rap",
-    exposes: "can read and change files here and run commands",
-    serve,
-};
+pub const SERVICE: Service = Service { name: "rap", exposes: "can read and change files here and run commands", serve };
 
 /// Bytes of replies that are collected before they are sent: enough for one system call to be worth it, and few
 /// enough to stay in the processor's cache.
@@ -54,7 +51,7 @@ fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()>
     session.cancel = seat.cancel.clone();
     session.view.permissions = options.permissions;
     session.lines = Some(Box::new(Nobody));
-    let state = State { session, options, seat, ours: false, awaited: 0, failure: String::new() };
+    let state = State { session, options, seat, ours: false, position: 0, awaited: 0, failure: String::new() };
     match state.converse(Framed::new(link, None)) {
         Err(error) if error.kind() == Kind::Closed => Ok(()),
         outcome => outcome,
@@ -77,6 +74,8 @@ struct State<'a> {
     seat: &'a Seat,
     /// The client sent the probe.
     ours: bool,
+    /// Where READ and WRITE of such a client take place.
+    position: u64,
     /// Signs of life that the client has not answered yet.
     awaited: u32,
     /// Why the last OPEN failed.
@@ -100,7 +99,8 @@ impl State<'_> {
                     self.read(framed.queue(), count);
                 }
                 Request::Write { data } => {
-                    let result = write(&mut self.session, data);
+                    let address = *self.position();
+                    let result = write(&mut self.session, address, data);
                     framed.consume(used);
                     Reply::Write { result }.encode(framed.queue());
                 }
@@ -176,6 +176,11 @@ impl State<'_> {
         self.session.view.permissions.allow(needed)
     }
 
+    /// Where READ and WRITE take place.
+    fn position(&mut self) -> &mut u64 {
+        if self.ours { &mut self.position } else { &mut self.session.view.seek }
+    }
+
     /// Opens `path`, maps it at 0 and goes there. The number told to the client is one more than the session's
     /// own: old servers spend 3 on their listener, and 0 is no success to some clients.
     fn open(&mut self, path: &str, flags: u8) -> Result<i32> {
@@ -196,6 +201,7 @@ impl State<'_> {
         core.io.map_whole(fd, 0)?;
         drop(core);
         self.session.view.seek = 0;
+        self.position = 0;
         i32::try_from(fd + 1).map_err(|_| Error::new(Kind::Limit, "too many files"))
     }
 
@@ -204,14 +210,12 @@ impl State<'_> {
     fn read(&mut self, queue: &mut Vec<u8>, count: u32) {
         let limit = if self.ours { Capabilities::OURS.data } else { LEGACY_PACKET };
         let count = if self.allow(Permissions::READ) { count.min(limit) } else { 0 };
+        let address = *self.position();
         let start = queue.len();
         Reply::Read { length: count }.encode(queue);
         let data = queue.len();
         queue.resize(data + count as usize, 0);
-        let outcome = self.session.with(|core, view| {
-            let address = view.seek;
-            Scope { core, view }.read(address, &mut queue[data..])
-        });
+        let outcome = self.session.with(|core, view| Scope { core, view }.read(address, &mut queue[data..]));
         if outcome.is_err() {
             queue.truncate(start);
             Reply::Read { length: 0 }.encode(queue);
@@ -219,17 +223,17 @@ impl State<'_> {
     }
 
     fn seek(&mut self, whence: Whence, offset: u64) -> u64 {
-        let seek = &mut self.session.view.seek;
+        let position = self.position();
         match whence {
-            Whence::Set => *seek = offset,
-            Whence::Current => *seek = seek.wrapping_add(offset),
+            Whence::Set => *position = offset,
+            Whence::Current => *position = position.wrapping_add(offset),
             Whence::End => {
                 let core = self.session.core();
                 let current = core.io.current().and_then(|fd| core.io.descriptor(fd).ok());
                 return current.map_or(0, |descriptor| descriptor.size().unwrap_or(u64::MAX));
             }
         }
-        *seek
+        *position
     }
 
     /// Runs a line and queues what it printed. Errors become comments, which a client that takes the reply for
@@ -289,14 +293,14 @@ fn queue_text(queue: &mut Vec<u8>, verb: Verb, text: &[u8]) {
     queue.push(0);
 }
 
-/// Writes at the session's seek; -1 when that fails.
-fn write(session: &mut Session, data: &[u8]) -> i32 {
+/// Writes at `address`; -1 when that fails.
+fn write(session: &mut Session, address: u64, data: &[u8]) -> i32 {
     if !session.view.permissions.allow(Permissions::WRITE) {
         return -1;
     }
     let outcome = session.with(|core, view| {
         let settings = scope::settings(core, view);
-        core.io.write(&settings, view.seek, data)
+        core.io.write(&settings, address, data)
     });
     if outcome.is_ok() { i32::try_from(data.len()).unwrap_or(i32::MAX) } else { -1 }
 }

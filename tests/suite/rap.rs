@@ -192,8 +192,6 @@ fn the_server_speaks_the_protocol_byte_by_byte() {
     peer.expect("84 00 00 00 00 00 00 00 03");
     peer.send("04 00 80 00 00 00 00 00 00 00");
     peer.expect("84 80 00 00 00 00 00 00 00");
-    peer.send("04 00 ff ff ff ff ff ff ff ff");
-    peer.expect("84 ff ff ff ff ff ff ff ff");
     peer.send("02 00 00 00 04");
     peer.expect("82 00 00 00 04 ff ff ff ff");
     // "p8 2 @ 1" in the plain form that needs no shell, then the same as opcode 6 and without a NUL.

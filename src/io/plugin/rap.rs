@@ -75,10 +75,8 @@ impl Device for Remote {
     }
 
     fn read_many(&mut self, reads: &mut [Read<'_>]) -> Result<()> {
-        let mut pieces: Vec<Piece<'_>> = reads
-            .iter_mut()
-            .map(|read| Piece { address: read.address, buffer: &mut *read.buffer, done: 0 })
-            .collect();
+        let mut pieces: Vec<Piece<'_>> =
+            reads.iter_mut().map(|read| Piece { address: read.address, buffer: &mut *read.buffer, done: 0 }).collect();
         self.client.read(&mut pieces)?;
         let done: Vec<usize> = pieces.iter().map(|piece| piece.done).collect();
         for (read, done) in reads.iter_mut().zip(done) {
