@@ -87,10 +87,18 @@ impl State<'_> {
     fn converse(mut self, mut framed: Framed) -> Result<()> {
         let patience = Some(self.options.patience);
         loop {
-            let Some((request, used)) = Request::decode(framed.arrived(), Limits::SERVER)? else {
-                framed.flush(patience)?;
-                self.wait(&mut framed)?;
-                continue;
+            let (request, used) = match Request::decode(framed.arrived(), Limits::SERVER) {
+                Ok(Some(found)) => found,
+                Ok(None) => {
+                    framed.flush(patience)?;
+                    self.wait(&mut framed)?;
+                    continue;
+                }
+                Err(error) => {
+                    // What came before the nonsense was answered.
+                    framed.flush(patience)?;
+                    return Err(error);
+                }
             };
             // What outlives the packet's bytes is copied here; only the data of a WRITE stays where it is.
             match request {
