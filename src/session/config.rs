@@ -71,7 +71,10 @@ impl Config {
                 "true" | "1" | "yes" | "on" => Value::Bool(true),
                 "false" | "0" | "no" | "off" => Value::Bool(false),
                 _ => {
-                    return Err(Error::new(Kind::Usage, format!("{}: '{text}' is neither true nor false", option.name)));
+                    return Err(Error::new(
+                        Kind::Usage,
+                        format!("{}: '{text}' is neither true nor false", option.name),
+                    ));
                 }
             },
             Initial::Number(_) => Value::Number(match text {
