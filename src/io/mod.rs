@@ -7,6 +7,7 @@ mod check;
 mod commit;
 mod edit;
 pub mod overlay;
+pub mod pages;
 pub mod plugin;
 mod sigbus;
 pub mod space;
@@ -266,6 +267,7 @@ impl Io {
     /// Registers an already opened device under the lowest free number from 3 and makes it current.
     pub fn adopt(&mut self, uri: &str, access: Access, device: Box<dyn Device>) -> u32 {
         let fd = (3..).find(|fd| !self.descriptors.contains_key(fd)).expect("fewer than 2^32 descriptors");
+        let device = pages::wrap(device);
         let descriptor = Descriptor { fd, uri: uri.to_string(), access, requested: access, mapped_size: None, device };
         self.descriptors.insert(fd, descriptor);
         self.current = Some(fd);

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::time::{Duration, Instant};
 
-use super::{Breaker, Link};
+use super::Link;
 use crate::error::{Error, Kind, Result};
 use crate::output::Cancel;
 
@@ -14,7 +14,7 @@ const SLICE: Duration = Duration::from_millis(50);
 const CHUNK: usize = 16 * 1024;
 
 /// Capacity that an idle connection keeps.
-const IDLE: usize = 4 * 1024;
+const IDLE: usize = 512;
 
 /// What has crossed a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,11 +61,6 @@ impl Framed {
         self.cancel = Some(cancel);
     }
 
-    /// Who is at the other end.
-    pub fn peer(&self) -> &str {
-        self.link.peer()
-    }
-
     /// What has crossed the link so far.
     pub fn traffic(&self) -> Traffic {
         self.traffic
@@ -74,11 +69,6 @@ impl Framed {
     /// Whether the peer has gone.
     pub fn is_gone(&self) -> bool {
         self.start == self.end && self.link.is_gone()
-    }
-
-    /// A handle that ends the link from another thread.
-    pub fn breaker(&self) -> Breaker {
-        self.link.breaker()
     }
 
     /// Where packets are put that leave with the next [`Framed::flush`].
@@ -152,7 +142,7 @@ impl Framed {
             self.input.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        if self.input.len() < self.end + CHUNK {
+        if self.input.len() < self.end + IDLE {
             self.input.resize(self.end + CHUNK, 0);
         }
         self.read(&mut [], patience).map(drop)
@@ -216,7 +206,7 @@ impl Framed {
     /// Gives back memory that only busy moments need.
     pub fn trim(&mut self) {
         if self.start == self.end && self.input.len() > IDLE {
-            self.input = Vec::new();
+            self.input = vec![0; IDLE];
         }
         self.output.shrink_to(IDLE);
     }

@@ -20,6 +20,9 @@ pub type Dial = Box<dyn FnMut(&Cancel) -> Result<Box<dyn Link>> + Send>;
 const LEGACY_WINDOW: usize = 64 * 1024;
 /// Bytes under way from or to a server of ours.
 const WINDOW: usize = 4 << 20;
+/// Packets under way: their heads and replies fit into the smallest socket buffers, so that sending them never waits
+/// for a server that waits for us to read.
+const PACKETS: usize = 1024;
 
 /// What a client wants from its server.
 pub struct Target {
@@ -56,7 +59,6 @@ pub struct Client {
 }
 
 /// What is known of the other side since the last first flight.
-#[derive(Clone)]
 struct Peer {
     /// `None`: an old server.
     capabilities: Option<Capabilities>,
@@ -65,7 +67,7 @@ struct Peer {
 
 impl Peer {
     fn limits(&self) -> Capabilities {
-        self.capabilities.clone().unwrap_or(Capabilities::LEGACY)
+        self.capabilities.unwrap_or(Capabilities::LEGACY)
     }
     fn chunk(&self) -> usize {
         self.limits().data as usize
@@ -184,7 +186,9 @@ impl Client {
         outcome.map_err(|refusal| match refusal {
             Refusal::Other(error) => error,
             Refusal::Silent => {
-                Error::new(Kind::Closed, format!("{} closed the connection without an answer", self.target.place))
+                let Target { path, place, .. } = &self.target;
+                let what = if path.is_empty() { String::new() } else { format!("cannot open '{path}': ") };
+                Error::new(Kind::Closed, format!("{what}{place} closed the connection without an answer"))
             }
             Refusal::NoFile(reason) => {
                 let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -219,8 +223,8 @@ impl Client {
                 Ok(Reply::Open { fd }) => opened = fd >= 0,
                 Ok(other) => return Err(unexpected(other).into()),
                 // Old servers close the connection when there is no such file.
-                Err(error) if error.kind() == Kind::Closed => return Err(Refusal::NoFile(None)),
-                Err(error) => return Err(error.into()),
+                Err(error) if error.kind() == Kind::Closed && probe => return Err(Refusal::NoFile(None)),
+                Err(error) => return Err(silent(error)),
             }
         }
         if !opened && capabilities.is_none() {
@@ -236,8 +240,10 @@ impl Client {
             let reason = answer.split_once("error=").map(|(_, reason)| visible(reason.trim_end()).into_owned());
             return Err(Refusal::NoFile(reason));
         }
-        // Without a file the peer's own session is looked at: its address space has no end.
-        let size = Some(end).filter(|end| *end != u64::MAX && !path.is_empty());
+        // Without a file the peer's own session is looked at: its address space has no end. Nor has a process, of
+        // which old servers say 0.
+        let endless = path.is_empty() || capabilities.is_none() && end == 0 && path.contains("://");
+        let size = Some(end).filter(|end| *end != u64::MAX && !endless);
         self.peer = Peer { capabilities, size };
         self.framed = Some(framed);
         Ok(())
@@ -369,8 +375,10 @@ fn read(framed: &mut Framed, peer: &Peer, patience: Option<Duration>, pieces: &m
     let mut bytes = 0;
     loop {
         // Half a window at a time: the line stays full, and the packets still leave together.
-        if bytes <= window / 2 {
-            while let Some(share) = todo.next_if(|share| bytes == 0 || bytes + share.count <= window) {
+        if bytes <= window / 2 && under_way.len() <= PACKETS / 2 {
+            while under_way.len() < PACKETS
+                && let Some(share) = todo.next_if(|share| bytes == 0 || bytes + share.count <= window)
+            {
                 let address = pieces[share.piece].address + share.offset as u64;
                 Request::Seek { whence: Whence::Set, offset: address }.encode(framed.queue())?;
                 Request::Read { count: share.count as u32 }.encode(framed.queue())?;
@@ -402,8 +410,10 @@ fn write(framed: &mut Framed, peer: &Peer, patience: Option<Duration>, address: 
     let mut under_way = VecDeque::new();
     let (mut bytes, mut done) = (0, 0);
     loop {
-        if bytes <= window / 2 {
-            while let Some(share) = todo.next_if(|share| bytes == 0 || bytes + share.count <= window) {
+        if bytes <= window / 2 && under_way.len() <= PACKETS / 2 {
+            while under_way.len() < PACKETS
+                && let Some(share) = todo.next_if(|share| bytes == 0 || bytes + share.count <= window)
+            {
                 let offset = address + share.offset as u64;
                 Request::Seek { whence: Whence::Set, offset }.encode(framed.queue())?;
                 let data = &data[share.offset..share.offset + share.count];

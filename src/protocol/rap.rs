@@ -270,7 +270,7 @@ impl Reply {
 }
 
 /// What a peer can do beyond the old protocol; its answer to [`PROBE`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
     /// Bytes of one READ or WRITE.
     pub data: u32,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::{ServeOptions, Service};
 use crate::error::{Error, Kind, Result};
 use crate::link::{Breaker, Framed, Link};
-use crate::output::Cancel;
+use crate::output::{Cancel, visible};
 
 /// How often busy clients are looked after.
 const TICK: Duration = Duration::from_millis(100);
@@ -101,11 +101,6 @@ impl Clients {
         Ok(())
     }
 
-    /// How many clients are there.
-    pub fn count(&self) -> usize {
-        self.shared.lock().seats.len()
-    }
-
     /// Ends every client's connection and command, and waits for their threads.
     pub fn stop(&self) {
         let mut threads = Vec::new();
@@ -144,7 +139,10 @@ impl Shared {
         let peer = link.peer().to_string();
         // A panic in one command is that client's misfortune alone.
         match catch_unwind(AssertUnwindSafe(|| (self.service.serve)(link, seat, &self.options))) {
-            Ok(Err(error)) if !self.lock().stopping => eprintln!("{}: {peer}: {error}", self.service.name),
+            // The message may quote the client, who shall not steer this terminal.
+            Ok(Err(error)) if !self.lock().stopping => {
+                eprintln!("{}: {peer}: {}", self.service.name, visible(&error.to_string()));
+            }
             Ok(_) => {}
             Err(_) => eprintln!("{}: {peer}: the connection ended with an internal error", self.service.name),
         }

@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Result};
 use crate::link::Link;
 use crate::link::tcp::Tcp;
 use crate::session::Permissions;
-use crate::uri::Authority;
+use crate::uri::{Authority, Uri};
 
 pub use clients::{Clients, Seat};
 
@@ -37,6 +37,19 @@ pub struct Service {
 
 /// Every service.
 pub const SERVICES: &[&Service] = &[&rap::SERVICE];
+
+/// Listens as `uri` says: its scheme is the service, as in `rap://:1234`.
+///
+/// # Errors
+/// [`Kind::UnknownScheme`] for a scheme that is no service; when the address cannot be had.
+pub fn listen(uri: &Uri, options: ServeOptions) -> Result<Server> {
+    let service = SERVICES.iter().find(|service| uri.scheme() == Some(service.name)).ok_or_else(|| {
+        let known: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
+        Error::new(Kind::UnknownScheme, format!("'{uri}' is nothing to listen at"))
+            .hint(format!("known: {}", known.join(", ")))
+    })?;
+    Server::listen(service, &Authority::parse(uri.rest())?, options)
+}
 
 /// What the clients of a server get.
 #[derive(Debug, Clone)]

@@ -1,12 +1,14 @@
-//! The rap service: each client has a session of its own, whose seek is the position that READ and WRITE use.
+//! The rap service: each client has a session of its own.
 //!
-//! Old clients (the ancestors) and ours (those that sent the probe) differ in three things: how long a packet and
-//! a reply may be, whether a slow command needs signs of life, and whether a failed OPEN is answered (-1) or, as
-//! the old ones expect it, ends the connection.
+//! Old clients (the ancestors) and ours (those that sent the probe) differ in four things: how long a packet and
+//! a reply may be, whether a slow command needs signs of life, whether a failed OPEN is answered (-1) or, as the
+//! old ones expect it, ends the connection, and where READ and WRITE take place: for old clients at the session's
+//! seek, for ours at a position that leaves the seek of the commands alone.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::{Seat, ServeOptions, Server, Service};
 use crate::error::{Error, Kind, Result};
@@ -49,7 +51,7 @@ fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()>
     session.cancel = seat.cancel.clone();
     session.view.permissions = options.permissions;
     session.lines = Some(Box::new(Nobody));
-    let state = State { session, options, seat, ours: false, awaited: 0, failure: String::new() };
+    let state = State { session, options, seat, ours: false, position: 0, awaited: 0, failure: String::new() };
     match state.converse(Framed::new(link, None)) {
         Err(error) if error.kind() == Kind::Closed => Ok(()),
         outcome => outcome,
@@ -72,6 +74,8 @@ struct State<'a> {
     seat: &'a Seat,
     /// The client sent the probe.
     ours: bool,
+    /// Where READ and WRITE of such a client take place.
+    position: u64,
     /// Signs of life that the client has not answered yet.
     awaited: u32,
     /// Why the last OPEN failed.
@@ -83,10 +87,18 @@ impl State<'_> {
     fn converse(mut self, mut framed: Framed) -> Result<()> {
         let patience = Some(self.options.patience);
         loop {
-            let Some((request, used)) = Request::decode(framed.arrived(), Limits::SERVER)? else {
-                framed.flush(patience)?;
-                self.wait(&mut framed)?;
-                continue;
+            let (request, used) = match Request::decode(framed.arrived(), Limits::SERVER) {
+                Ok(Some(found)) => found,
+                Ok(None) => {
+                    framed.flush(patience)?;
+                    self.wait(&mut framed)?;
+                    continue;
+                }
+                Err(error) => {
+                    // What came before the nonsense was answered.
+                    framed.flush(patience)?;
+                    return Err(error);
+                }
             };
             // What outlives the packet's bytes is copied here; only the data of a WRITE stays where it is.
             match request {
@@ -95,7 +107,8 @@ impl State<'_> {
                     self.read(framed.queue(), count);
                 }
                 Request::Write { data } => {
-                    let result = write(&mut self.session, data);
+                    let address = *self.position();
+                    let result = write(&mut self.session, address, data);
                     framed.consume(used);
                     Reply::Write { result }.encode(framed.queue());
                 }
@@ -110,7 +123,10 @@ impl State<'_> {
                     let fd = match self.open(&path, flags) {
                         Ok(fd) => fd,
                         Err(error) if self.ours => {
-                            self.failure = error.to_string();
+                            // The client names the file itself.
+                            let text = error.to_string();
+                            let context = format!("cannot open '{path}': ");
+                            self.failure = text.strip_prefix(&context).unwrap_or(&text).to_string();
                             -1
                         }
                         // To an old client -1 looks like success.
@@ -155,7 +171,7 @@ impl State<'_> {
         if !framed.arrived().is_empty() {
             return framed.fill(Some(self.options.patience));
         }
-        match framed.fill(Some(std::time::Duration::from_secs(1))) {
+        match framed.fill(Some(Duration::from_secs(1))) {
             Err(error) if error.kind() == Kind::Timeout => {
                 framed.trim();
                 framed.fill(None)
@@ -166,6 +182,11 @@ impl State<'_> {
 
     fn allow(&self, needed: Permissions) -> bool {
         self.session.view.permissions.allow(needed)
+    }
+
+    /// Where READ and WRITE take place.
+    fn position(&mut self) -> &mut u64 {
+        if self.ours { &mut self.position } else { &mut self.session.view.seek }
     }
 
     /// Opens `path`, maps it at 0 and goes there. The number told to the client is one more than the session's
@@ -188,6 +209,7 @@ impl State<'_> {
         core.io.map_whole(fd, 0)?;
         drop(core);
         self.session.view.seek = 0;
+        self.position = 0;
         i32::try_from(fd + 1).map_err(|_| Error::new(Kind::Limit, "too many files"))
     }
 
@@ -196,14 +218,12 @@ impl State<'_> {
     fn read(&mut self, queue: &mut Vec<u8>, count: u32) {
         let limit = if self.ours { Capabilities::OURS.data } else { LEGACY_PACKET };
         let count = if self.allow(Permissions::READ) { count.min(limit) } else { 0 };
+        let address = *self.position();
         let start = queue.len();
         Reply::Read { length: count }.encode(queue);
         let data = queue.len();
         queue.resize(data + count as usize, 0);
-        let outcome = self.session.with(|core, view| {
-            let address = view.seek;
-            Scope { core, view }.read(address, &mut queue[data..])
-        });
+        let outcome = self.session.with(|core, view| Scope { core, view }.read(address, &mut queue[data..]));
         if outcome.is_err() {
             queue.truncate(start);
             Reply::Read { length: 0 }.encode(queue);
@@ -211,17 +231,17 @@ impl State<'_> {
     }
 
     fn seek(&mut self, whence: Whence, offset: u64) -> u64 {
-        let seek = &mut self.session.view.seek;
+        let position = self.position();
         match whence {
-            Whence::Set => *seek = offset,
-            Whence::Current => *seek = seek.wrapping_add(offset),
+            Whence::Set => *position = offset,
+            Whence::Current => *position = position.wrapping_add(offset),
             Whence::End => {
                 let core = self.session.core();
                 let current = core.io.current().and_then(|fd| core.io.descriptor(fd).ok());
                 return current.map_or(0, |descriptor| descriptor.size().unwrap_or(u64::MAX));
             }
         }
-        *seek
+        *position
     }
 
     /// Runs a line and queues what it printed. Errors become comments, which a client that takes the reply for
@@ -281,14 +301,14 @@ fn queue_text(queue: &mut Vec<u8>, verb: Verb, text: &[u8]) {
     queue.push(0);
 }
 
-/// Writes at the session's seek; -1 when that fails.
-fn write(session: &mut Session, data: &[u8]) -> i32 {
+/// Writes at `address`; -1 when that fails.
+fn write(session: &mut Session, address: u64, data: &[u8]) -> i32 {
     if !session.view.permissions.allow(Permissions::WRITE) {
         return -1;
     }
     let outcome = session.with(|core, view| {
         let settings = scope::settings(core, view);
-        core.io.write(&settings, view.seek, data)
+        core.io.write(&settings, address, data)
     });
     if outcome.is_ok() { i32::try_from(data.len()).unwrap_or(i32::MAX) } else { -1 }
 }

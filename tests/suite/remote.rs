@@ -1,1 +1,132 @@
-//! Tests: remote.
+//! Tests: the `=` family.
+
+use std::collections::VecDeque;
+
+use remora::serve::ServeOptions;
+use remora::session::LineSource;
+
+use crate::harness::{run, session};
+use crate::rap::Running;
+
+#[test]
+fn hosts_are_added_listed_addressed_and_removed() {
+    let server = Running::start(ServeOptions::default());
+    let place = server.place();
+    let port = place.rsplit(':').next().unwrap();
+    let mut here = session("malloc://512");
+    let connected = format!("Connected to: 127.0.0.1 at port {port}\nwaiting... ok\n");
+    assert_eq!(run(&mut here, &format!("=+ rap://{place}/malloc://16")).out, connected);
+    assert_eq!(run(&mut here, &format!("=+ =+ rap://{place}/malloc://32")).out, connected);
+    assert_eq!(run(&mut here, &format!("=+rap://{place}/")).out, connected);
+    let list = format!("0 - rap://{place}/malloc://16\n1 - rap://{place}/malloc://32\n2 - rap://{place}/\n");
+    assert_eq!(run(&mut here, "=").out, list);
+    assert_eq!(run(&mut here, "R").out, list);
+    assert_eq!(run(&mut here, "=*").out, list.replace("0 - ", "=+ ").replace("1 - ", "=+ ").replace("2 - ", "=+ "));
+    let json: serde_json::Value = serde_json::from_str(&run(&mut here, "=j").out).unwrap();
+    assert_eq!(json[1]["uri"], format!("rap://{place}/malloc://32"));
+    assert_eq!((&json[1]["current"], &json[2]["current"]), (&false.into(), &true.into()));
+    assert_eq!((&json[0]["connected"], &json[0]["round_trips"]), (&true.into(), &1.into()));
+    for line in ["=0 p8 4", "= 0 p8 4", "= p8 4", "R0 p8 4", "R 0 p8 4", "=0;= p8 4"] {
+        assert_eq!(run(&mut here, line).out, "00000000\n", "{line}");
+    }
+    assert_eq!(run(&mut here, "=2 p8 4").out, "ffffffff\n");
+    assert_eq!(run(&mut here, "=1;=-1;=").out, list.replace(&format!("1 - rap://{place}/malloc://32\n"), ""));
+    let unknown = run(&mut here, "= p8 4").err;
+    assert!(unknown.starts_with("Error: Unknown host"), "{unknown}");
+    assert_eq!(run(&mut here, "=- 0;=").out, format!("2 - rap://{place}/\n"));
+    assert_eq!(run(&mut here, "=-;=").out, "");
+    assert!(run(&mut here, "=- 7").err.starts_with("Error: Unknown host"));
+}
+
+#[test]
+fn hosts_that_cannot_be_reached_or_have_no_such_file_are_not_added() {
+    let server = Running::start(ServeOptions::default());
+    let place = server.place();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut here = session("malloc://512");
+    let said = run(&mut here, &format!("=+ rap://{closed}//bin/ls"));
+    assert_eq!(said.err, format!("Error: cannot connect to {closed}: Connection refused\n"));
+    let said = run(&mut here, &format!("=+ rap://{place}//nosuch"));
+    assert!(said.err.starts_with(&format!("Error: '/nosuch' cannot be opened at {place}: ")), "{}", said.err);
+    assert!(run(&mut here, "=+ gopher://h:1/").err.starts_with("Error: Unknown protocol"));
+    assert!(run(&mut here, "=+ rap://h/f").err.contains("host and port are needed"));
+    assert_eq!(run(&mut here, "=").out, "");
+}
+
+#[test]
+fn the_seek_over_there_is_the_hosts_own() {
+    let server = Running::start(ServeOptions::default());
+    let mut here = session("malloc://512");
+    run(&mut here, &format!("=+ rap://{0}/malloc://16;=+ rap://{0}/malloc://16", server.place()));
+    here.view.seek = 0x40;
+    assert!(run(&mut here, "=0 nosuchcommand").out.starts_with("# Error: "));
+    assert_eq!(here.view.seek, 0x40);
+}
+
+/// Lines typed in advance.
+struct Typed {
+    lines: VecDeque<&'static str>,
+    prompts: std::sync::mpsc::Sender<String>,
+}
+
+impl LineSource for Typed {
+    fn read_line(&mut self, prompt: &str) -> Option<String> {
+        self.prompts.send(prompt.to_string()).unwrap();
+        self.lines.pop_front().map(str::to_string)
+    }
+}
+
+#[test]
+fn a_session_with_a_host_takes_lines_until_q() {
+    let server = Running::start(ServeOptions::default());
+    let mut here = session("malloc://512");
+    run(&mut here, &format!("=+ rap://{0}/malloc://16;=+ rap://{0}/malloc://16", server.place()));
+    let (prompts, shown) = std::sync::mpsc::channel();
+    let lines = VecDeque::from(["p8 2", "", "quux", "p8 3", "q", "p8 4", "quit"]);
+    here.lines = Some(Box::new(Typed { lines, prompts }));
+    let said = run(&mut here, "==0");
+    assert!(said.out.starts_with("0000\n# Error: ") && said.out.ends_with("\n000000\n"), "{said:?}");
+    assert_eq!(shown.try_iter().collect::<Vec<_>>(), ["fd:0> "; 5]);
+    assert_eq!(run(&mut here, "== 1").out, "00000000\n");
+    assert_eq!(shown.try_iter().next().unwrap(), "fd:1> ");
+    // The input ends: so does the session.
+    assert_eq!(run(&mut here, "==").out, "");
+    assert!(run(&mut here, "==9").err.starts_with("Error: Unknown host"));
+}
+
+#[test]
+fn a_host_that_came_back_is_connected_to_again_and_that_is_said() {
+    let first = Running::start(ServeOptions::default());
+    let place = first.place();
+    let mut here = session("malloc://512");
+    run(&mut here, &format!("=+ rap://{place}/malloc://16"));
+    drop(first);
+    let gone = run(&mut here, "=0 p8 1");
+    assert!(gone.err.contains("cannot connect to"), "{gone:?}");
+    let json: serde_json::Value = serde_json::from_str(&run(&mut here, "=j").out).unwrap();
+    assert_eq!(json[0]["connected"], false);
+    let second = Running::at(&place);
+    let back = run(&mut here, "=0 p8 1");
+    assert_eq!((back.out.as_str(), back.err.contains("connected again to")), ("00\n", true), "{back:?}");
+    drop(second);
+}
+
+#[test]
+fn what_a_host_prints_cannot_steer_the_terminal() {
+    let mut text = Vec::new();
+    let mut err = Vec::new();
+    let mut out = remora::output::Out::new(&mut text, &mut err, Default::default(), Default::default());
+    remora::link::rap::print(b"\x1b[31mred\tcell\x07\nlast\xff\n", &mut out).unwrap();
+    assert_eq!(String::from_utf8(text).unwrap(), "\\x1b[31mred\tcell\\x07\nlast\u{fffd}\n");
+}
+
+#[test]
+fn only_files_over_there_run_commands() {
+    let mut here = session("malloc://512");
+    assert!(run(&mut here, "=!s").err.contains("does not run commands"));
+    let server = Running::start(ServeOptions::default());
+    let mut there = session(&format!("rap://{}/malloc://16", server.place()));
+    assert_eq!(run(&mut there, "=!p8 2").out, "0000\n");
+    assert_eq!(run(&mut there, "=! p8 2").out, "0000\n");
+    assert_eq!(run(&mut there, "R!p8 2").out, "0000\n");
+}
