@@ -611,6 +611,37 @@ mod structures {
     }
 
     #[test]
+    fn formats_that_double_with_each_level_end() {
+        let mut session = session("malloc://512");
+        expect(&mut session, "pf.f0 x a", "");
+        for level in 1..32 {
+            expect(&mut session, &format!("pf.f{level} ?? (f{})a (f{})b", level - 1, level - 1), "");
+        }
+        for wrong in ["pf.f31", "pfs.f31", "pfo nosuch"] {
+            refused(&mut session, wrong);
+        }
+        expect(&mut session, "pfs.f3", "32\n");
+        // Many pointers to one long string.
+        let mut session = super::session("malloc://1048576");
+        session.view.block_size = 0xff000;
+        expect(&mut session, "s 0x1000; wb 41; s 0", "");
+        session.view.block_size = 0x1000;
+        expect(&mut session, "wb 00100000", "");
+        refused(&mut session, "pf [1000]s");
+    }
+
+    #[test]
+    fn headers_of_elf_files_have_their_sizes() {
+        for (set, header, program, section, symbol) in [("elf32", 52, 32, 40, 16), ("elf64", 64, 56, 64, 24)] {
+            expect(
+                &mut session("malloc://512"),
+                &format!("pfo {set}; pfs.elf_ident; pfs.elf_header; pfs.elf_phdr; pfs.elf_shdr; pfs.elf_sym"),
+                &format!("16\n{header}\n{program}\n{section}\n{symbol}\n"),
+            );
+        }
+    }
+
+    #[test]
     fn rings_of_pointers_end() {
         // Two nodes that point at each other, and at themselves.
         expect(

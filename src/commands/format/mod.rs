@@ -3,6 +3,7 @@
 //! A format string is parsed ([`parse`]), read where it is applied ([`read`]), perhaps narrowed to some fields
 //! ([`path`]), and shown ([`show`]). Formats with names are the session's.
 
+mod known;
 mod parse;
 mod path;
 mod read;
@@ -16,7 +17,7 @@ use self::path::Request;
 use self::show::{Graph, InC, Structure, Values};
 use super::{Arg, ArgKind, Command, Example, Family, Run};
 use crate::error::{Error, Kind, Result};
-use crate::output::{Item, Mode, Style};
+use crate::output::{Item, Mode, Style, visible};
 use crate::session::{Ctx, Permissions};
 
 /// The family.
@@ -109,6 +110,19 @@ const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
     Command {
+        name: "pfo",
+        args: &[Arg::opt("set", ArgKind::Word)],
+        summary: "list the sets of formats that come with the program, or make one known to the session",
+        modes: &[Mode::Json, Mode::Quiet],
+        examples: &[
+            Example { line: "pfo elf32; pfs.elf_header", shows: "52" },
+            Example { line: "pfo elf64; pfs.elf_phdr", shows: "56" },
+            Example { line: "pfoq", shows: "elf32\nelf64" },
+        ],
+        run: Run::Core(pfo),
+        ..Command::DEFAULT
+    },
+    Command {
         name: "pfv",
         args: FORMAT,
         summary: "print the values of a structure alone",
@@ -143,6 +157,22 @@ const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
 ];
+
+/// A set of formats that comes with the program.
+#[derive(Serialize)]
+struct Listed {
+    name: &'static str,
+    summary: &'static str,
+}
+
+impl Item for Listed {
+    fn text(&self, out: &mut dyn Write, _style: Style) -> io::Result<()> {
+        writeln!(out, "{:<8} {}", self.name, self.summary)
+    }
+    fn quiet(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.name)
+    }
+}
 
 /// A format with a name.
 #[derive(Serialize)]
@@ -244,6 +274,21 @@ fn pfs(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     };
     let size = read::size(ctx, &format)?;
     ctx.out.line(size)
+}
+
+fn pfo(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    let Some(name) = ctx.word(0) else {
+        return known::SETS.iter().try_for_each(|set| ctx.out.item(&Listed { name: set.name, summary: set.summary }));
+    };
+    let set = known::SETS.iter().find(|set| set.name == name).ok_or_else(|| {
+        let names: Vec<&str> = known::SETS.iter().map(|set| set.name).collect();
+        Error::new(Kind::NotFound, format!("no set of formats is called '{}'", visible(name)))
+            .hint(format!("there are {}", names.join(", ")))
+    })?;
+    for (name, format) in set.formats {
+        ctx.core.formats.insert((*name).to_string(), (*format).to_string());
+    }
+    Ok(())
 }
 
 fn pfv(ctx: &mut Ctx<'_, '_>) -> Result<()> {

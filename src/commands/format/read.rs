@@ -7,8 +7,11 @@ use crate::commands::literal::{self, printable};
 use crate::error::{Error, Kind, Result};
 use crate::session::Ctx;
 
-/// The most values of one answer.
-const VALUES: usize = 1 << 18;
+/// The most values of one answer; a long one counts for each [`LONG`] of its bytes.
+const VALUES: usize = 1 << 17;
+
+/// Bytes of a value from which on it counts more than once.
+const LONG: usize = 16;
 
 /// The longest string in bytes.
 const STRING: usize = 1 << 20;
@@ -116,14 +119,16 @@ fn count(ctx: &mut Ctx<'_, '_>, expression: &str) -> Result<u64> {
 
 /// The size in bytes of what `text` describes: strings without a length and ULEB128 numbers count as one byte.
 pub fn size(ctx: &mut Ctx<'_, '_>, text: &str) -> Result<u64> {
-    size_of(ctx, text, 0)
+    size_of(ctx, text, 0, &mut { VALUES })
 }
 
-fn size_of(ctx: &mut Ctx<'_, '_>, text: &str, depth: usize) -> Result<u64> {
+fn size_of(ctx: &mut Ctx<'_, '_>, text: &str, depth: usize, left: &mut usize) -> Result<u64> {
     if depth > DEPTH {
         return Err(too_deep());
     }
     let format = parse(text)?;
+    // Formats that hold each other twice double with each level.
+    *left = left.checked_sub(format.steps.len()).ok_or_else(too_many)?;
     let (mut position, mut largest) = (0u64, 0u64);
     for step in &format.steps {
         let Step::Field(spec) = step else {
@@ -140,7 +145,7 @@ fn size_of(ctx: &mut Ctx<'_, '_>, text: &str, depth: usize) -> Result<u64> {
             _ if spec.pointer => pointer_size(ctx) as u64,
             Holds::Structure => {
                 let nested = definition(ctx, spec.type_name.as_deref().unwrap_or_default())?;
-                size_of(ctx, &nested, depth + 1)?
+                size_of(ctx, &nested, depth + 1, left)?
             }
             Holds::Enum | Holds::Bits if spec.count.is_none() => 4,
             kind => fixed_size(kind, pointer_size(ctx)).unwrap_or(1) as u64,
@@ -163,6 +168,10 @@ fn size_of(ctx: &mut Ctx<'_, '_>, text: &str, depth: usize) -> Result<u64> {
 
 fn too_large() -> Error {
     Error::new(Kind::Limit, "the format is larger than the address space")
+}
+
+fn too_many() -> Error {
+    Error::new(Kind::Limit, "the format describes too many values").hint(format!("at most {VALUES} are shown at once"))
 }
 
 fn too_deep() -> Error {
@@ -211,10 +220,7 @@ impl Reader<'_, '_, '_> {
     fn spend(&mut self, values: u64) -> Result<()> {
         self.ctx.out.cancel().check()?;
         let left = usize::try_from(values).ok().and_then(|values| self.left.checked_sub(values));
-        self.left = left.ok_or_else(|| {
-            Error::new(Kind::Limit, "the format describes too many values")
-                .hint(format!("at most {VALUES} are shown at once"))
-        })?;
+        self.left = left.ok_or_else(too_many)?;
         Ok(())
     }
 
@@ -376,6 +382,7 @@ impl Reader<'_, '_, '_> {
             let text = if kind == Holds::Wide { wide(&bytes, big_endian) } else { narrow(&bytes) };
             // A string without a length takes its zero with it.
             let size = given.map_or(bytes.len() as u64 + unit as u64, |size| size * unit as u64);
+            self.spend((bytes.len() / LONG) as u64)?;
             let shown =
                 format!("\"{}\"", text.chars().map(|c| if c.is_control() { '.' } else { c }).collect::<String>());
             return Ok((Scalar { address, bytes, big_endian, text: shown, json: text.into() }, size));
@@ -395,6 +402,7 @@ impl Reader<'_, '_, '_> {
             Holds::Bytes => given.unwrap_or(1) as usize,
             kind => fixed_size(kind, self.pointer_size).unwrap_or(1),
         };
+        self.spend((size / LONG) as u64)?;
         let bytes = self.ctx.read(address, size as u64)?;
         let (text, json) = self.render(kind, address, &bytes)?;
         Ok((Scalar { address, bytes, big_endian, text, json }, size as u64))
@@ -454,7 +462,9 @@ impl Reader<'_, '_, '_> {
                 (text, json!(bytes))
             }
             Holds::StringPointer(_) => {
-                let string = narrow(&self.string(value, 1, None)?);
+                let bytes = self.string(value, 1, None)?;
+                self.spend((bytes.len() / LONG) as u64)?;
+                let string = narrow(&bytes);
                 let shown: String = string.chars().map(|c| if c.is_control() { '.' } else { c }).collect();
                 (format!("0x{address:08x} -> 0x{value:08x} \"{shown}\""), string.into())
             }

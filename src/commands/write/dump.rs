@@ -6,6 +6,7 @@ use std::io::Write;
 use super::length;
 use crate::commands::{Arg, ArgKind, Command, Run, local};
 use crate::error::{Error, Kind, Result};
+use crate::session::context::LENGTH_LIMIT;
 use crate::session::{Ctx, Permissions};
 
 const NEEDS: Permissions = Permissions::READ.and(Permissions::FILES);
@@ -78,6 +79,10 @@ fn wtf_all(ctx: &mut Ctx<'_, '_>) -> Result<()> {
         return Err(Error::new(Kind::NotFound, format!("nothing with an end is at 0x{here:08x}"))
             .hint("give a length: wt <file> <len>"));
     };
+    if length > LENGTH_LIMIT {
+        return Err(Error::new(Kind::Limit, format!("0x{length:x} bytes are too many for a file"))
+            .hint("give a length: wt <file> <len>"));
+    }
     let name = file_name(ctx);
     dump(ctx, &name, length, false)
 }
