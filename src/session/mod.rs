@@ -20,7 +20,7 @@ pub use config::{Config, Value};
 pub use context::Ctx;
 pub use flags::Flags;
 pub use hosts::Hosts;
-pub use shell::ShellState;
+pub use shell::{Aliases, ShellState};
 
 use crate::io::Io;
 use crate::output::Cancel;
@@ -43,7 +43,7 @@ pub struct Core {
     /// Macros: name → (parameters, body).
     pub macros: BTreeMap<String, (Vec<String>, String)>,
     /// `$` aliases: name → text (a command, or `$`-prefixed plain text).
-    pub aliases: BTreeMap<String, String>,
+    pub aliases: Aliases,
     /// The write mask (`wm`), applied cyclically to outgoing bytes; empty means none.
     pub write_mask: Vec<u8>,
     /// How many keyword searches were made (`search.kwidx`).

@@ -6,6 +6,37 @@ use std::thread::JoinHandle;
 
 use crate::output::Cancel;
 
+/// Aliases in the order in which they were made.
+#[derive(Debug, Clone, Default)]
+pub struct Aliases {
+    list: Vec<(String, String)>,
+}
+
+impl Aliases {
+    /// What `name` stands for.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.list.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Lets `name` stand for `value`; an existing alias keeps its place.
+    pub fn insert(&mut self, name: &str, value: String) {
+        match self.list.iter_mut().find(|(other, _)| other == name) {
+            Some((_, old)) => *old = value,
+            None => self.list.push((name.to_string(), value)),
+        }
+    }
+
+    /// Forgets `name`.
+    pub fn remove(&mut self, name: &str) {
+        self.list.retain(|(other, _)| other != name);
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.list.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
 /// The shell's memory of one client.
 #[derive(Default)]
 pub struct ShellState {

@@ -270,7 +270,10 @@ fn similar(name: &str) -> Option<&'static str> {
     }
     let names =
         commands::all().flat_map(|command| std::iter::once(command.name).chain(command.aliases.iter().copied()));
-    names.filter(|other| other.len() > 1 && one_slip(name.as_bytes(), other.as_bytes())).min()
+    // A slip is rarely in the first letter, which names the family.
+    names
+        .filter(|other| other.len() > 1 && one_slip(name.as_bytes(), other.as_bytes()))
+        .min_by_key(|other| (other.as_bytes()[0] != name.as_bytes()[0], *other))
 }
 
 /// Whether one inserted, missing, wrong or swapped letter makes `a` of `b`.

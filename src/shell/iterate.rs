@@ -125,7 +125,7 @@ fn sized(session: &mut Session, text: &str, out: &mut Out<'_>) -> Result<Places>
     };
     let numbers: Vec<u64> =
         list.split_whitespace().map(|word| evaluate(session, word)).collect::<Result<Vec<u64>>>()?;
-    if numbers.len() % 2 != 0 {
+    if !numbers.len().is_multiple_of(2) {
         return Err(Error::new(Kind::Usage, "'@@@' takes pairs of an address and a size, and one size is missing"));
     }
     let pairs: Vec<Place> =

@@ -222,7 +222,7 @@ fn pairs(text: &str) -> Result<Vec<(String, String)>> {
 /// `(from to)`, as opposed to an expression in parentheses.
 fn range(text: &str) -> Option<(&str, &str)> {
     let inside = text.strip_prefix('(')?.strip_suffix(')')?.trim();
-    let (from, to) = inside.split_once(|c: char| c == ' ' || c == ',')?;
+    let (from, to) = inside.split_once([' ', ','])?;
     let to = to.trim();
     let operand = |text: &str| {
         !text.is_empty()

@@ -256,6 +256,15 @@ impl<'t> Parser<'t> {
         !(word.is_empty() || word.starts_with(['.', '-', '*', '/']) || word.chars().all(|c| c == '?'))
     }
 
+    /// The whole of a name that asks for help, as the only word.
+    fn rest_of_name(&mut self) -> Vec<Word> {
+        let start = self.at;
+        self.bump();
+        while self.eat("?") {}
+        vec![vec![Part::Text(self.text[start..self.at].to_string())]]
+    }
+
+    /// Whether `name`, which stands here, is followed by question marks alone.
     fn asks_help(&self, name: &str) -> bool {
         let after = self.rest().get(name.len()..).unwrap_or("");
         let word: &str = after.split(|c: char| blank(c) || separator(c) || "~@|>#)`".contains(c)).next().unwrap_or("");
@@ -342,6 +351,9 @@ impl<'t> Parser<'t> {
             self.at += name.len();
             self.eat(")");
             return Ok(Head::Raw { name: "(-", text: name });
+        }
+        if self.asks_help("(") {
+            return Ok(Head::Command(self.rest_of_name()));
         }
         let text = self.parenthesised()?;
         let call = if self.peek() == Some('(') {
@@ -829,6 +841,8 @@ mod tests {
         assert_eq!(words(".(foo 1 2)"), [".(", "foo", "1", "2"]);
         assert_eq!(words(". file"), [".", "file"]);
         assert_eq!(words(".?"), [".?"]);
+        assert_eq!(words("(?~x"), ["(?"]);
+        assert_eq!(words("!?"), ["!?"]);
         assert_eq!(one(".?e ?e a~b > f").suffixes.len(), 3);
         assert_eq!(one(".?e ?e a~b > f").suffixes[1], Suffix::Interpret);
         assert_eq!(one("(*").head, raw("(*", ""));

@@ -34,11 +34,9 @@ pub fn run(
         let text =
             if redirect.what == Stream::Html { html::from_ansi(&captured.text()) } else { captured.text().into() };
         let mut core = session.core();
-        let value = core.aliases.entry(alias.to_string()).or_default();
-        if !redirect.append || !value.starts_with('$') {
-            *value = "$".to_string();
-        }
-        value.push_str(&grep::strip_colors(&text));
+        let before = core.aliases.get(alias).filter(|value| redirect.append && value.starts_with('$'));
+        let value = format!("{}{}", before.unwrap_or("$"), grep::strip_colors(&text));
+        core.aliases.insert(alias, value);
         return result;
     }
     files::require(&session.view, Permissions::FILES, ">")?;

@@ -14,8 +14,8 @@ use crate::session::scope::Scope;
 pub fn run(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
     let text = args.text.trim();
     if text.is_empty() {
-        let names: Vec<String> = session.core().aliases.keys().cloned().collect();
-        return names.iter().try_for_each(|name| out.line(format_args!("${name}")));
+        let aliases = session.core().aliases.clone();
+        return aliases.iter().try_for_each(|(name, _)| out.line(format_args!("${name}")));
     }
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '.').unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
@@ -36,7 +36,7 @@ pub fn run(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> 
     if let Some(value) = rest.strip_prefix('=') {
         return set(session, name, value);
     }
-    let value = session.core().aliases.get(name).cloned();
+    let value = session.core().aliases.get(name).map(str::to_string);
     match (rest, value) {
         ("?", Some(value)) => out.line(value),
         ("?n", Some(value)) => out.write_all(value.as_bytes()),
@@ -77,7 +77,7 @@ fn set(session: &mut Session, name: &str, value: &str) -> Result<()> {
         }
         None => value.to_string(),
     };
-    session.core().aliases.insert(name.to_string(), value);
+    session.core().aliases.insert(name, value);
     Ok(())
 }
 
@@ -97,9 +97,9 @@ fn move_flag(session: &mut Session, name: &str, delta: &str, operation: fn(u64, 
 /// `$*`: commands that define the aliases again. Texts travel in base64, since they may hold line ends.
 pub fn commands(session: &mut Session, _args: &Args, out: &mut Out<'_>) -> Result<()> {
     let aliases = session.core().aliases.clone();
-    for (name, value) in aliases {
+    for (name, value) in aliases.iter() {
         if value.starts_with('$') {
-            out.line(format_args!("${name}=base64:{}", BASE64.encode(&value)))?;
+            out.line(format_args!("${name}=base64:{}", BASE64.encode(value)))?;
         } else {
             let quoted = value.replace('"', "\\\"");
             out.line(format_args!("\"${name}={quoted}\""))?;

@@ -32,7 +32,12 @@ pub fn path(view: &View, text: &str) -> PathBuf {
 /// The whole of a file of at most `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     use std::io::Read;
+    use std::os::unix::fs::FileTypeExt;
     let failed = |error: std::io::Error| Error::system(format_args!("cannot read '{}'", path.display()), &error);
+    // Asked before opening: to open a pipe waits for somebody at its other end, and nothing could end that.
+    if std::fs::metadata(path).map_err(failed)?.file_type().is_fifo() {
+        return Err(Error::new(Kind::Unsupported, format!("cannot read '{}': it is a pipe", path.display())));
+    }
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
