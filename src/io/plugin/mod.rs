@@ -79,8 +79,8 @@ fn size(text: &str) -> Result<u64> {
         fn name(&mut self, _name: &str) -> Option<u64> {
             None
         }
-        fn variable(&mut self, _variable: &str) -> Option<u64> {
-            None
+        fn variable(&mut self, _variable: &str) -> Result<u64> {
+            Err(Error::new(Kind::Expression, "no variables in a size"))
         }
         fn memory(&mut self, _address: u64, _size: Option<u8>) -> Result<u64> {
             Err(Error::new(Kind::Expression, "no memory to read a size from"))
