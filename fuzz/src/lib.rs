@@ -24,8 +24,8 @@ pub fn number(data: &[u8]) {
         fn name(&mut self, _name: &str) -> Option<u64> {
             None
         }
-        fn variable(&mut self, _variable: &str) -> Option<u64> {
-            Some(7)
+        fn variable(&mut self, _variable: &str) -> Result<u64> {
+            Ok(7)
         }
         fn memory(&mut self, _address: u64, _size: Option<u8>) -> Result<u64> {
             Err(Error::new(Kind::NotFound, "nothing is there"))

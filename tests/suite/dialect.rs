@@ -1,6 +1,7 @@
 //! Sessions of an older program of the family, run through this one: where the two differ, it is on purpose or known.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -57,7 +58,8 @@ fn answer(session: &Recorded) -> String {
 #[test]
 fn sessions_of_the_dialect() {
     let Some(path) = recordings() else {
-        eprintln!("ABSENT: the recorded sessions are not here, the dialect was not compared");
+        // Past the capture of the test runner, so that it shows.
+        let _ = writeln!(std::io::stderr(), "ABSENT: the recorded sessions are not here, the dialect was not compared");
         return;
     };
     let sessions = load(&path);
@@ -65,7 +67,7 @@ fn sessions_of_the_dialect() {
         DIFFERENT.iter().flat_map(|(reason, names)| names.iter().map(|name| (*name, *reason))).collect();
     assert_eq!(known.len(), DIFFERENT.iter().map(|(_, names)| names.len()).sum::<usize>(), "a name is listed twice");
     let mut wrong = Vec::new();
-    for session in &sessions {
+    for session in sessions.iter().filter(|session| !ELSEWHERE.contains(&session.name.as_str())) {
         let said = answer(session);
         match (said == session.expect, known.get(session.name.as_str())) {
             (true, None) | (false, Some(_)) => {}
@@ -78,11 +80,79 @@ fn sessions_of_the_dialect() {
             )),
         }
     }
-    for name in known.keys() {
+    for name in known.keys().chain(ELSEWHERE) {
         assert!(sessions.iter().any(|session| session.name == *name), "no session is called {name:?}");
     }
     assert!(wrong.is_empty(), "{} of {} sessions:\n{}", wrong.len(), sessions.len(), wrong.join("\n"));
 }
 
+/// Sessions that run programs of the other family, or read files that were not recorded: what they print depends on
+/// the machine.
+const ELSEWHERE: &[&str] =
+    &["cli: rizin -h", "cli: rizin shortcut", "cli: rizin empty -R", "write: wh", "shell: .spp", "shell: #!c"];
+
 /// Sessions whose answer is another one here, with the reason.
-const DIFFERENT: &[(&str, &[&str])] = &[("needs disassembly or an assembler", &[])];
+const DIFFERENT: &[(&str, &[&str])] = &[
+    (
+        "needs disassembly or an assembler",
+        &[
+            "flags: fC",
+            "math: $m (malloc)",
+            "pf: pf xxd print happy",
+            "print: pI size > bocksize",
+            "print: pi -10",
+            "print: pi -3 @ 3",
+            "search: Rop search",
+            "search: Rop search w/ regexp",
+            "seek: seek opcodes",
+            "tempseek: pdi 2@x:9090@0x1000",
+            "tempseek: pi 2 @x:9090",
+            "tempseek: quotes multicommands",
+            "write: wao nop (arm)",
+            "write: wao trap (arm)",
+        ],
+    ),
+    (
+        "needs search",
+        &[
+            "loops: iter hit",
+            "search: /! search",
+            "search: /V4j search 4 byte with json",
+            "search: /v4 search 8 byte",
+            "search: /v4j search 4 byte with json output",
+            "search: /x search from/to (seek beyond data)",
+            "search: cmd.hit for /!x",
+            "search: cmd.hit for /B",
+            "search: cmd.hit for /bx",
+            "search: cmd.hit for /i",
+            "search: from/to /v",
+            "search: search count",
+            "search: search count (2)",
+            "search: search range hex @(A..B)",
+            "search: t/basic",
+            "search: wx and /x with custom bin mask, both ignoring spaces",
+        ],
+    ),
+    (
+        "needs analysis, registers, comments or types",
+        &[
+            "loops: iter comment",
+            "loops: repeat comments",
+            "loops: repeat registers",
+            "pf: pfd.test E (elf_type)var0",
+            "write: Write reanalysis keeps already unreachable block",
+            "write: Write reanalysis of child of non-modified block",
+        ],
+    ),
+    ("needs information about the file, or its strings", &["grep: grep begin", "write: wz esc seqs"]),
+    (
+        "needs a library of formats",
+        &["pf: 32: Elf header size", "pf: 64: Elf program header size", "pf: pf elf_header times fix"],
+    ),
+    ("needs colour themes", &["eval: ansicon ecs", "eval: ecd and eco bright"]),
+    ("the shell takes the quotes off before the number sees them", &["math: \"?v 'A'\""]),
+    ("our own help page", &["math: \"help help\""]),
+    ("names are sorted here", &["macros: list $alias"]),
+    ("a defect: an empty line after the output of a task", &["shell: & + grep"]),
+    ("a defect: numbers as text in JSON", &["pf: uleb type"]),
+];
