@@ -251,7 +251,7 @@ impl Io {
         let descriptor = self.descriptor_mut(fd)?;
         let old = std::mem::replace(&mut descriptor.access, access);
         descriptor.requested = open.access;
-        descriptor.device = device;
+        descriptor.device = pages::wrap(device);
         if let (Some(mapped), Some(size)) = (descriptor.mapped_size, size) {
             descriptor.mapped_size = Some(size);
             self.space.resized(fd, mapped, size);
