@@ -1,6 +1,7 @@
 //! A link with buffers: requests are queued, then leave together; packets are decoded from what has arrived.
 
 use std::io::{self, ErrorKind, IoSliceMut};
+use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use super::Link;
@@ -69,6 +70,21 @@ impl Framed {
     /// Whether the peer has gone.
     pub fn is_gone(&self) -> bool {
         self.start == self.end && self.link.is_gone()
+    }
+
+    /// Says that nothing more will be sent; answers can still be received.
+    pub fn finish(&mut self) -> Result<()> {
+        self.link.finish().map_err(|e| Error::system(self.link.peer(), &e))
+    }
+
+    /// Whether the peer has gone, for another thread to ask; see [`Link::watch`].
+    pub fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        self.link.watch()
+    }
+
+    /// The descriptor that the operating system knows the link by.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        self.link.descriptor()
     }
 
     /// Where packets are put that leave with the next [`Framed::flush`].

@@ -13,6 +13,7 @@ pub mod tls;
 pub mod unix;
 
 use std::io::{self, Read, Write};
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 pub use dial::{Security, dial};
@@ -33,6 +34,22 @@ pub trait Link: Read + Write + Send {
 
     /// A handle that ends the stream from another thread: whoever waits on it wakes up.
     fn breaker(&self) -> Breaker;
+
+    /// Says that nothing more will be sent; what the peer still sends can be read.
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether the peer has gone, asked from another thread while this one does not read. A peer that has only
+    /// finished sending looks gone, too.
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        Box::new(|| false)
+    }
+
+    /// The descriptor that the operating system knows this stream by.
+    fn descriptor(&self) -> Option<RawFd> {
+        None
+    }
 }
 
 impl Link for Box<dyn Link> {
@@ -47,6 +64,15 @@ impl Link for Box<dyn Link> {
     }
     fn breaker(&self) -> Breaker {
         (**self).breaker()
+    }
+    fn finish(&mut self) -> io::Result<()> {
+        (**self).finish()
+    }
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        (**self).watch()
+    }
+    fn descriptor(&self) -> Option<RawFd> {
+        (**self).descriptor()
     }
 }
 
