@@ -6,6 +6,7 @@
 mod check;
 mod commit;
 mod edit;
+mod lent;
 pub mod overlay;
 pub mod pages;
 pub mod plugin;
@@ -135,6 +136,11 @@ pub trait Device: Send {
             read.done = self.read_at(read.address, read.buffer)?;
         }
         Ok(())
+    }
+
+    /// Whether this only holds the place of a device that is lent out.
+    fn is_lent(&self) -> bool {
+        false
     }
 
     /// The other side runs commands: `=!cmd`.
