@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use super::{ServeOptions, Service};
 use crate::error::{Error, Kind, Result};
 use crate::link::{Breaker, Framed, Link};
 use crate::output::{Cancel, visible};
+use crate::session::servers::Guest;
 
 /// How often busy clients are looked after.
 const TICK: Duration = Duration::from_millis(100);
@@ -31,12 +33,14 @@ struct Shared {
     changed: Condvar,
 }
 
+/// Numbers for the clients of all servers of this process.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 #[derive(Default)]
 struct State {
     seats: HashMap<u64, (Arc<Seat>, Option<JoinHandle<()>>)>,
     /// Threads that have done their work and are to be joined.
     done: Vec<JoinHandle<()>>,
-    next: u64,
     stopping: bool,
 }
 
@@ -44,8 +48,13 @@ struct State {
 pub struct Seat {
     /// Ends the client's running command; set when the client or the server goes away.
     pub cancel: Cancel,
+    /// Where the client comes from.
+    pub peer: String,
+    since: Instant,
     breaker: Breaker,
     busy: Mutex<Option<Busy>>,
+    /// Says whether the client is gone, while its thread runs a command and writes to the connection.
+    watch: Mutex<Option<Box<dyn Fn() -> bool + Send + Sync>>>,
 }
 
 /// The connection of a client whose thread runs a command.
@@ -85,9 +94,15 @@ impl Clients {
         if state.seats.len() >= self.shared.options.clients {
             return Err(Error::new(Kind::Limit, format!("{} clients are here already", state.seats.len())));
         }
-        let id = state.next;
-        state.next += 1;
-        let seat = Arc::new(Seat { cancel: Cancel::new(), breaker: link.breaker(), busy: Mutex::default() });
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let seat = Arc::new(Seat {
+            cancel: Cancel::new(),
+            peer: link.peer().to_string(),
+            since: Instant::now(),
+            breaker: link.breaker(),
+            busy: Mutex::default(),
+            watch: Mutex::default(),
+        });
         let (shared, mine) = (Arc::clone(&self.shared), Arc::clone(&seat));
         // The thread leaves through the lock held here, so its entry is there before it looks for it.
         let thread = Builder::new()
@@ -99,6 +114,28 @@ impl Clients {
         drop(state);
         self.shared.changed.notify_all();
         Ok(())
+    }
+
+    /// Who is here.
+    pub fn guests(&self) -> Vec<Guest> {
+        let state = self.shared.lock();
+        let guest = |(id, (seat, _)): (&u64, &(Arc<Seat>, _))| Guest {
+            id: *id,
+            peer: seat.peer.clone(),
+            connected: seat.since.elapsed(),
+        };
+        let mut guests: Vec<Guest> = state.seats.iter().map(guest).collect();
+        guests.sort_by_key(|guest| guest.id);
+        guests
+    }
+
+    /// Ends the connection and the command of one client; `false` when it is not here.
+    pub fn disconnect(&self, id: u64) -> bool {
+        let state = self.shared.lock();
+        let Some((seat, _)) = state.seats.get(&id) else { return false };
+        seat.cancel.set();
+        seat.breaker.trip();
+        true
     }
 
     /// Ends every client's connection and command, and waits for their threads.
@@ -136,7 +173,8 @@ impl Shared {
 
     /// The life of a client's thread.
     fn serve(&self, id: u64, link: Box<dyn Link>, seat: &Seat) {
-        let peer = link.peer().to_string();
+        let peer = &seat.peer;
+        self.tell(format_args!("client {id} from {peer} is here"));
         // A panic in one command is that client's misfortune alone.
         match catch_unwind(AssertUnwindSafe(|| (self.service.serve)(link, seat, &self.options))) {
             // The message may quote the client, who shall not steer this terminal.
@@ -146,9 +184,18 @@ impl Shared {
             Ok(_) => {}
             Err(_) => eprintln!("{}: {peer}: the connection ended with an internal error", self.service.name),
         }
+        self.tell(format_args!("client {id} from {peer} has left"));
         let mut state = self.lock();
         if let Some((_, thread)) = state.seats.remove(&id) {
             state.done.extend(thread);
+        }
+    }
+
+    /// Tells whoever listens what happens here.
+    fn tell(&self, what: std::fmt::Arguments<'_>) {
+        if let Some(events) = &self.options.events {
+            // Nobody listens any more when the server is being stopped.
+            let _ = events.send(format!("{}: {what}", self.service.name));
         }
     }
 
@@ -192,11 +239,23 @@ impl Seat {
         Ok((framed, result, signs))
     }
 
+    /// Runs `work`, which writes its output to the connection as it comes; the command is cancelled when `gone`
+    /// says so.
+    pub fn while_watched<R>(&self, gone: Box<dyn Fn() -> bool + Send + Sync>, work: impl FnOnce() -> R) -> R {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(gone);
+        let result = work();
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        result
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Busy>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn look_after(&self) {
+        if self.watch.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|gone| gone()) {
+            self.cancel.set();
+        }
         let mut busy = self.lock();
         let Some(Busy { framed, sign, signs, every }) = &mut *busy else { return };
         let mut gone = framed.is_gone();

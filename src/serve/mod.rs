@@ -5,13 +5,17 @@
 
 pub mod audit;
 mod clients;
+mod home;
 pub mod rap;
+mod registry;
+pub mod tcp;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,15 +24,19 @@ use rustix::io::Errno;
 use crate::error::{Error, Kind, Result};
 use crate::link::Link;
 use crate::link::tcp::Tcp;
-use crate::session::Permissions;
+use crate::session::{LineSource, Permissions, Session};
 use crate::uri::{Authority, Uri};
 
 pub use clients::{Clients, Seat};
+pub use home::Home;
+pub use registry::offer;
 
 /// A protocol that clients may speak.
 pub struct Service {
     /// Its scheme, which messages start with.
     pub name: &'static str,
+    /// Whether clients share a session in any case, because their connections are too short for one of their own.
+    pub shares: bool,
     /// What a stranger could do, for the warning when it is offered beyond this machine.
     pub exposes: &'static str,
     /// Speaks with one client until it leaves.
@@ -36,7 +44,7 @@ pub struct Service {
 }
 
 /// Every service.
-pub const SERVICES: &[&Service] = &[&rap::SERVICE];
+pub const SERVICES: &[&Service] = &[&rap::SERVICE, &tcp::SERVICE];
 
 /// Listens as `uri` says: its scheme is the service, as in `rap://:1234`.
 ///
@@ -62,6 +70,10 @@ pub struct ServeOptions {
     pub patience: Duration,
     /// How long a command may take before clients with short patience get a sign of life.
     pub keep_alive: Duration,
+    /// The session that the clients share; `None`: each has one of its own.
+    pub home: Option<Arc<Home>>,
+    /// Who is told when clients come and go.
+    pub events: Option<Sender<String>>,
 }
 
 impl Default for ServeOptions {
@@ -71,7 +83,29 @@ impl Default for ServeOptions {
             clients: 1024,
             patience: Duration::from_secs(30),
             keep_alive: Duration::from_millis(500),
+            home: None,
+            events: None,
         }
+    }
+}
+
+impl ServeOptions {
+    /// The session of the client at `seat`.
+    fn session(&self, seat: &Seat) -> Session {
+        let mut session = self.home.as_ref().map_or_else(Session::new, |home| home.session());
+        session.cancel = seat.cancel.clone();
+        session.view.permissions = self.permissions;
+        session.lines = Some(Box::new(Nobody));
+        session
+    }
+}
+
+/// The keyboard of a client's session: there is none on this side.
+struct Nobody;
+
+impl LineSource for Nobody {
+    fn read_line(&mut self, _prompt: &str) -> Option<String> {
+        None
     }
 }
 
@@ -95,7 +129,10 @@ impl Server {
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub fn listen(service: &'static Service, authority: &Authority, options: ServeOptions) -> Result<Server> {
+    pub fn listen(service: &'static Service, authority: &Authority, mut options: ServeOptions) -> Result<Server> {
+        if service.shares && options.home.is_none() {
+            options.home = Some(Arc::default());
+        }
         let host = if authority.host.is_empty() { "127.0.0.1" } else { &authority.host };
         let named = Authority { host: host.to_string(), ..authority.clone() };
         let Some(port) = authority.port else {
@@ -119,14 +156,43 @@ impl Server {
         self.0.address
     }
 
-    /// Serves until [`Server::stop`], and returns when the last client's thread has ended.
-    pub fn run(&self) {
-        let Listening { service, address, clients, .. } = &*self.0;
-        eprintln!("{}: listening at {address}", service.name);
-        if !address.ip().is_loopback() {
-            eprintln!("WARNING: anybody who reaches {address} {}", service.exposes);
-            eprintln!("WARNING: nothing is encrypted there and nobody is asked for a password");
+    /// What whoever starts this server should know.
+    pub fn warnings(&self) -> Vec<String> {
+        let Listening { service, address, .. } = &*self.0;
+        if address.ip().is_loopback() {
+            return Vec::new();
         }
+        vec![
+            format!("anybody who reaches {address} {}", service.exposes),
+            "nothing is encrypted there and nobody is asked for a password".to_string(),
+        ]
+    }
+
+    /// The service's name.
+    pub fn service(&self) -> &'static str {
+        self.0.service.name
+    }
+
+    /// The clients.
+    pub fn clients(&self) -> &Clients {
+        &self.0.clients
+    }
+
+    /// Whether nobody has asked for the end yet.
+    pub fn is_running(&self) -> bool {
+        !self.0.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Says where it listens, and serves as [`Server::attend`] does.
+    pub fn run(&self) {
+        eprintln!("{}: listening at {}", self.service(), self.address());
+        self.warnings().iter().for_each(|warning| eprintln!("WARNING: {warning}"));
+        self.attend();
+    }
+
+    /// Serves until [`Server::stop`], and returns when the last client's thread has ended.
+    pub fn attend(&self) {
+        let clients = &self.0.clients;
         while !self.0.stopping.load(Ordering::SeqCst) {
             self.accept();
         }
