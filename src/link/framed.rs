@@ -28,6 +28,14 @@ pub struct Traffic {
     pub received: u64,
 }
 
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, more: Traffic) {
+        self.round_trips += more.round_trips;
+        self.sent += more.sent;
+        self.received += more.received;
+    }
+}
+
 /// A buffered [`Link`]. [`Framed::queue`] collects, [`Framed::flush`] sends: that split is all there is to
 /// pipelining.
 pub struct Framed {

@@ -21,9 +21,10 @@ use crate::io::{Access, Open};
 use crate::number;
 use crate::output::Executor;
 use crate::prompt::{Prompt, Read, SharedPrompt};
-use crate::serve::{ServeOptions, rap};
+use crate::serve::{self, SERVICES, ServeOptions};
+use crate::session::hosts::{self, Line};
 use crate::session::scope::Scope;
-use crate::session::{Session, Value, config, options};
+use crate::session::{Session, options};
 use crate::uri::{Authority, Uri};
 
 use arguments::{Arguments, Version};
@@ -90,7 +91,8 @@ struct Program {
 
 impl Program {
     fn new(arguments: Arguments) -> Result<Program> {
-        let session = Session::new();
+        let mut session = Session::new();
+        serve::offer(&mut session);
         let console = Console::new(session.cancel.clone())
             .map_err(|error| Error::system("cannot use standard output", &error))?;
         let prompts = !arguments.leaves() && !arguments.pipe && io::stdin().is_terminal() && io::stderr().is_terminal();
@@ -110,7 +112,7 @@ impl Program {
             return Ok(self.leave(end));
         }
         let Some(file) = self.arguments.file.clone() else {
-            if self.arguments.no_file {
+            if self.arguments.no_file || self.arguments.connect.is_some() {
                 return self.session(None);
             }
             self.console.note("Error: no file is given (remora FILE|URI, '-' for a scratch buffer; -h for help)");
@@ -118,7 +120,7 @@ impl Program {
         };
         let uri = Uri::parse(&file);
         match listening(&uri)? {
-            Some(authority) => self.serve(&authority),
+            Some(_) => self.serve(&uri),
             None => self.session(Some(&uri)),
         }
     }
@@ -145,14 +147,14 @@ impl Program {
     }
 
     /// Serves until Ctrl-C.
-    fn serve(&self, authority: &Authority) -> Result<i32> {
+    fn serve(&self, uri: &Uri) -> Result<i32> {
         let (reader, writer) = io::pipe().map_err(|error| Error::system("cannot make a pipe", &error))?;
         for signal in [SIGINT, SIGTERM] {
             let writer = writer.try_clone().map_err(|error| Error::system("cannot copy a pipe", &error))?;
             signal_hook::low_level::pipe::register(signal, writer)
                 .map_err(|error| Error::system("cannot catch signals", &error))?;
         }
-        let server = rap::listen(authority, ServeOptions::default())?;
+        let server = serve::listen(uri, ServeOptions::default())?;
         let stopper = server.clone();
         std::thread::spawn(move || {
             // Any end of the wait is a reason to stop.
@@ -180,6 +182,7 @@ impl Program {
             return Ok(if error.kind() == Kind::Interrupted { INTERRUPTED } else { FAILED });
         }
         let end = match self.start_up() {
+            Flow::Continue(()) if !self.connect() => return Ok(FAILED),
             Flow::Continue(()) => self.work(),
             end => end,
         };
@@ -204,12 +207,7 @@ impl Program {
             Some(text) => self.evaluate(&text)?,
             None => 0,
         };
-        let core = self.session.core();
-        let timeout = match config::lookup(&self.session.view.overrides, &core.config, "net.timeout") {
-            Value::Number(milliseconds) => std::time::Duration::from_millis(milliseconds),
-            _ => Open::default().timeout,
-        };
-        drop(core);
+        let timeout = self.session.timeout();
         let open = Open {
             access: if self.arguments.write { Access::RWX } else { Access::RX },
             cancel: self.session.cancel.clone(),
@@ -251,6 +249,20 @@ impl Program {
             }
         }
         Flow::Continue(())
+    }
+
+    /// `-C`: connects, and lets what follows run there. A place without a protocol is a web server.
+    fn connect(&mut self) -> bool {
+        let Some(place) = self.arguments.connect.clone() else { return true };
+        let uri = if place.contains("://") { place } else { format!("http://{place}") };
+        let (outcome, _) = self.console.write(&mut self.session, |session, out| {
+            let how = Line { security: session.security()?, timeout: session.timeout(), cancel: out.cancel().clone() };
+            let connected = hosts::connect(&uri, &how)?;
+            connected.note.into_iter().for_each(|note| out.note(note));
+            session.view.remote = Some(session.hosts.add(connected.host)?);
+            Ok(())
+        });
+        outcome.inspect_err(|error| self.fail(error)).is_ok()
     }
 
     /// Scripts, commands, then the prompt or standard input.
@@ -320,7 +332,7 @@ impl Program {
         let mut warned = false;
         loop {
             self.session.cancel.clear();
-            let text = prompt_text(&self.session);
+            let text = prompt_text(&mut self.session);
             let line = match prompt.read(&mut self.session, &text) {
                 Ok(Read::Line(line)) => line,
                 Ok(Read::Cleared) => continue,
@@ -455,17 +467,23 @@ fn early(setting: &str) -> bool {
 
 /// The address to listen at, when `uri` asks for a server: `rap://:1234` and `rap://[host]:1234` without a `/`.
 fn listening(uri: &Uri) -> Result<Option<Authority>> {
-    if uri.scheme() != Some("rap") {
+    if !SERVICES.iter().any(|service| uri.scheme() == Some(service.name)) {
         return Ok(None);
     }
     let authority = Authority::parse(uri.rest()).map_err(|error| error.context(format_args!("cannot open '{uri}'")))?;
     Ok(authority.file.is_none().then_some(authority))
 }
 
-/// `[0x00005ae0]> `.
-fn prompt_text(session: &Session) -> String {
-    let remote = if session.view.remote.is_some() { "=!" } else { "" };
-    format!("[{remote}0x{:08x}]> ", session.view.seek)
+/// `[0x00005ae0]> `; in remote command mode with the host, and where one is over there.
+fn prompt_text(session: &mut Session) -> String {
+    let cancel = session.cancel.clone();
+    match session.view.remote.and_then(|slot| session.hosts.get(slot).ok()) {
+        None => format!("[0x{:08x}]> ", session.view.seek),
+        Some(host) => match host.seek(&cancel) {
+            Some(seek) => format!("[{} 0x{seek:08x}]> ", host.name),
+            None => format!("[{}]> ", host.name),
+        },
+    }
 }
 
 /// A file in the user's configuration directory.
@@ -497,6 +515,7 @@ mod tests {
         assert_eq!(address("rap://host:1234/"), None);
         assert_eq!(address("rap://host:1234//bin/ls"), None);
         assert_eq!(address("/bin/ls"), None);
+        assert_eq!(address("tcp://:9090").as_deref(), Some(":9090"));
         assert!(listening(&Uri::parse("rap://host:99999")).is_err());
     }
 
@@ -504,11 +523,12 @@ mod tests {
     fn the_prompt_shows_where_one_is() {
         let mut session = Session::new();
         session.view.seek = 0x5ae0;
-        assert_eq!(prompt_text(&session), "[0x00005ae0]> ");
+        assert_eq!(prompt_text(&mut session), "[0x00005ae0]> ");
         session.view.seek = 0xffff_ffff_8100_0000;
-        assert_eq!(prompt_text(&session), "[0xffffffff81000000]> ");
+        assert_eq!(prompt_text(&mut session), "[0xffffffff81000000]> ");
+        // A host that has gone leaves no trace in the prompt.
         session.view.remote = Some(1);
-        assert_eq!(prompt_text(&session), "[=!0xffffffff81000000]> ");
+        assert_eq!(prompt_text(&mut session), "[0xffffffff81000000]> ");
     }
 
     #[test]

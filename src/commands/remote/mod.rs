@@ -1,58 +1,43 @@
 //! `=`: other programs: hosts and servers.
 
-use std::io::{self, Write};
-
-use serde::Serialize;
+mod hosts;
+pub mod mode;
+mod servers;
 
 use super::{Arg, ArgKind, Command, Example, Family, Run};
 use crate::error::{Error, Kind, Result};
-use crate::io::Open;
-use crate::io::plugin::rap;
-use crate::output::{Item, Mode, Out, Style};
-use crate::session::context::Args;
-use crate::session::{Permissions, Session, Value, config};
-use crate::uri::Authority;
+use crate::output::Mode;
+use crate::session::Permissions;
 
 /// The family.
 pub const FAMILY: Family = Family { name: "=", summary: "other programs: hosts and servers", commands: COMMANDS };
+
+const FD: Arg = Arg::opt("fd", ArgKind::Host);
+const CMD: Arg = Arg::opt("cmd", ArgKind::Command);
+const PLACE: Arg = Arg::new("[host:]port", ArgKind::Text);
 
 const COMMANDS: &[Command] = &[
     Command {
         name: "=",
         aliases: &["R"],
-        args: &[Arg::opt("host", ArgKind::Host), Arg::opt("cmd", ArgKind::Command)],
+        args: &[FD, CMD],
         summary: "list the hosts, or run a command on one of them",
-        details: "A number chooses the host, which becomes the current one; without a command that is all. \
+        details: "A number chooses the host, which becomes the current one; without a command that is all. The number \
+                  is the one that '=' shows, or the operating system's descriptor of the connection. \
                   What @ ~ > and ; mean is decided here: quote the command to send them along.",
         modes: &[Mode::Json, Mode::Commands],
         examples: &[Example { line: "=", shows: "" }, Example { line: "=j", shows: "[]" }],
-        run: Run::Session(hosts),
+        run: Run::Session(hosts::hosts),
         ..Command::DEFAULT
     },
     Command {
-        name: "=+",
-        aliases: &["R+"],
-        args: &[Arg::new("uri", ArgKind::Text)],
-        summary: "connect to a host: rap://host:port/file",
-        needs: Permissions::FILES,
-        run: Run::Session(add),
-        ..Command::DEFAULT
-    },
-    Command {
-        name: "=-",
-        aliases: &["R-"],
-        args: &[Arg::opt("host", ArgKind::Host)],
-        summary: "close the connection to one host, or to all",
-        examples: &[Example { line: "=-", shows: "" }],
-        run: Run::Session(remove),
-        ..Command::DEFAULT
-    },
-    Command {
-        name: "==",
-        aliases: &["R="],
-        args: &[Arg::opt("host", ArgKind::Host)],
-        summary: "a session with a host, line by line; q leaves it",
-        run: Run::Session(enter),
+        name: "=<",
+        aliases: &["R<"],
+        args: &[FD, CMD],
+        summary: "run a command here and send its output to a host",
+        details: "For tcp, tcps, udp and unix hosts. The command takes the rest of the line, filters and redirects \
+                  included; its output goes out as it is.",
+        run: Run::Session(hosts::push),
         ..Command::DEFAULT
     },
     Command {
@@ -61,155 +46,172 @@ const COMMANDS: &[Command] = &[
         args: &[Arg::opt("cmd", ArgKind::Text)],
         summary: "run a command where the current file is",
         needs: Permissions::READ,
-        run: Run::Session(system),
+        run: Run::Session(hosts::system),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=+",
+        aliases: &["R+"],
+        args: &[Arg::new("[proto://]host:port", ArgKind::Text)],
+        summary: "connect to a host",
+        details: "Protocols: rap and raps (with the file to open there behind host:port/), tcp and tcps (one command \
+                  for each connection), udp, unix:///path, http and https (web servers that run commands). Without one \
+                  it is rap.",
+        needs: Permissions::FILES,
+        run: Run::Session(hosts::add),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=-",
+        aliases: &["R-"],
+        args: &[FD],
+        summary: "close the connection to one host, or to all",
+        examples: &[Example { line: "=-", shows: "" }],
+        run: Run::Session(hosts::remove),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "==",
+        aliases: &["R="],
+        args: &[FD],
+        summary: "a session with a host, line by line; q leaves it",
+        run: Run::Session(hosts::enter),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=!=",
+        aliases: &["R!="],
+        args: &[FD],
+        summary: "remote command mode: what is typed runs on a host (default: 0)",
+        details: "Each statement is sent as it stands. '=' and its relatives, and q, which leaves the mode, stay here.",
+        run: Run::Session(mode::enter),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "!=!",
+        aliases: &["R=!"],
+        summary: "leave the remote command mode",
+        examples: &[Example { line: "!=!", shows: "" }],
+        run: Run::Session(mode::leave),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=r",
+        aliases: &["Rr"],
+        args: &[PLACE, CMD],
+        summary: "start the rap server, until Ctrl-C; or run a command on a rap server",
+        details: "A place alone is where to listen: a port of this machine (0: a free one), or host:port for others to \
+                  reach. Clients share what is open here; each has a seek and a block size of its own. With a command, \
+                  the place is where to connect, run it, and leave again.",
+        needs: SERVE,
+        run: Run::Session(servers::rap),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=&r",
+        aliases: &["R&r"],
+        args: &[PLACE],
+        summary: "start the rap server in the background",
+        needs: SERVE,
+        run: Run::Session(servers::rap_behind),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=t",
+        aliases: &["Rt"],
+        args: &[PLACE, CMD],
+        summary: "start the tcp server, until Ctrl-C; or run a command on a tcp server",
+        details: "A client sends a command, reads its output to the end, and is hung up on: nc will do. Clients share \
+                  what is open here, and one seek and block size apart from the prompt's.",
+        needs: SERVE,
+        run: Run::Session(servers::tcp),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=&t",
+        aliases: &["R&t"],
+        args: &[PLACE],
+        summary: "start the tcp server in the background",
+        needs: SERVE,
+        run: Run::Session(servers::tcp_behind),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=l",
+        aliases: &["Rl"],
+        summary: "list the servers that run here, and their clients",
+        modes: &[Mode::Json],
+        examples: &[Example { line: "=l", shows: "" }, Example { line: "=lj", shows: "[]" }],
+        run: Run::Session(servers::list),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=l-",
+        aliases: &["Rl-"],
+        args: &[Arg::new("server", ArgKind::Word)],
+        summary: "stop a server",
+        needs: Permissions::EXEC,
+        run: Run::Session(servers::stop),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=lk",
+        aliases: &["Rlk"],
+        args: &[Arg::new("client", ArgKind::Word)],
+        summary: "disconnect a client of a server",
+        needs: Permissions::EXEC,
+        run: Run::Session(servers::disconnect),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=g",
+        aliases: &["Rg"],
+        args: &[Arg::opt("port", ArgKind::Text)],
+        summary: "start the gdbserver (comes later: this version has none)",
+        needs: SERVE,
+        run: Run::Session(|_, _, _| Err(later("the gdbserver"))),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=h",
+        aliases: &["Rh"],
+        args: &[Arg::opt("port", ArgKind::Text)],
+        summary: "start the http webserver (comes later: this version has none)",
+        needs: SERVE,
+        run: Run::Session(|_, _, _| Err(later("the http webserver"))),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=H",
+        aliases: &["RH"],
+        args: &[Arg::opt("port", ArgKind::Text)],
+        summary: "start the http webserver and a browser (comes later: this version has none)",
+        needs: SERVE,
+        run: Run::Session(|_, _, _| Err(later("the http webserver"))),
         ..Command::DEFAULT
     },
 ];
 
-/// A host, as `=` lists it.
-#[derive(Serialize)]
-struct Row<'a> {
-    id: usize,
-    uri: &'a str,
-    current: bool,
-    connected: bool,
-    round_trips: u64,
-    sent: u64,
-    received: u64,
+/// What a client needs to listen and to connect from here.
+const SERVE: Permissions = Permissions::FILES.and(Permissions::EXEC);
+
+fn later(what: &str) -> Error {
+    Error::new(Kind::Unsupported, format!("{what} is not part of this version")).hint("'=r' and '=t' start servers")
 }
 
-impl Item for Row<'_> {
-    fn text(&self, out: &mut dyn Write, _style: Style) -> io::Result<()> {
-        writeln!(out, "{} - {}", self.id, self.uri)
-    }
-    fn commands(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "=+ {}", self.uri)
-    }
-}
-
-fn hosts(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
-    if args.text.is_empty() || out.mode() != Mode::Text {
-        let current = session.hosts.current();
-        for (id, host) in session.hosts.iter() {
-            let traffic = host.peer.traffic();
-            out.item(&Row {
-                id,
-                uri: &host.uri,
-                current: id == current,
-                connected: host.peer.is_connected(),
-                round_trips: traffic.round_trips,
-                sent: traffic.sent,
-                received: traffic.received,
-            })?;
-        }
-        return Ok(());
-    }
-    let (slot, line) = address(&args.text)?;
-    let host = session.hosts.select(slot)?;
-    if line.is_empty() { Ok(()) } else { host.peer.execute(line, out) }
-}
-
-/// Splits `0 px` into the host and the line for it. What does not start with a number of its own is all line.
-fn address(text: &str) -> Result<(Option<usize>, &str)> {
+/// Splits `0 px` into the host's number and the line for it. What does not start with a number of its own is all
+/// line.
+fn address(text: &str) -> Result<(Option<u64>, &str)> {
     let text = text.trim();
     let (head, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     if head.is_empty() || !head.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok((None, text));
     }
-    Ok((Some(slot(head)?), rest.trim_start()))
+    Ok((Some(number(head)?), rest.trim_start()))
 }
 
-fn slot(text: &str) -> Result<usize> {
-    text.parse().map_err(|_| Error::new(Kind::Usage, format!("'{text}' is not the number of a host")))
-}
-
-fn add(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
-    let (scheme, rest) = scheme(&args.text);
-    if scheme != "rap" {
-        return Err(Error::new(Kind::UnknownScheme, "Unknown protocol").hint("known: rap"));
-    }
-    let authority = Authority::parse(rest)?;
-    let timeout = match config::lookup(&session.view.overrides, &session.core().config, "net.timeout") {
-        Value::Number(milliseconds) => std::time::Duration::from_millis(milliseconds),
-        _ => Open::default().timeout,
-    };
-    let open = Open { cancel: out.cancel().clone(), timeout, ..Open::default() };
-    let client = rap::connect(&authority, 0, &open)?;
-    let file = authority.file.as_deref().unwrap_or_default();
-    session.hosts.add(format!("rap://{}/{file}", authority.endpoint()), Box::new(client))?;
-    let port = authority.port.unwrap_or_default();
-    out.line(format_args!("Connected to: {} at port {port}", authority.host))?;
-    out.line("waiting... ok")
-}
-
-/// The protocol and what follows its `://`. Whatever stands before the protocol's name is ignored, as it always
-/// was (`=+ =+ rap://...`); without a protocol it is rap.
-fn scheme(text: &str) -> (&str, &str) {
-    let text = text.trim();
-    let Some((head, rest)) = text.split_once("://") else { return ("rap", text.trim_start_matches("=+").trim()) };
-    let start = head.rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |at| at + 1);
-    (&head[start..], rest)
-}
-
-fn remove(session: &mut Session, args: &Args, _out: &mut Out<'_>) -> Result<()> {
-    match args.words.first() {
-        Some(word) => session.hosts.remove(slot(word)?),
-        None => {
-            session.hosts.clear();
-            Ok(())
-        }
-    }
-}
-
-fn enter(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
-    let number = args.words.first().map(|word| slot(word)).transpose()?;
-    session.hosts.select(number)?;
-    let number = session.hosts.current();
-    let prompt = format!("fd:{number}> ");
-    loop {
-        out.flush()?;
-        let line = match &mut session.lines {
-            Some(lines) => lines.read_line(&prompt),
-            None => standard_input(),
-        };
-        let Some(line) = line else { return Ok(()) };
-        match line.trim() {
-            "q" | "quit" => return Ok(()),
-            "" => continue,
-            _ => {}
-        }
-        let outcome = session.hosts.select(Some(number)).and_then(|host| host.peer.execute(line.trim_end(), out));
-        if let Err(error) = outcome {
-            out.error(&error);
-            // Ctrl-C ends the command, not the session.
-            if error.kind() == Kind::Interrupted {
-                out.cancel().clear();
-            }
-        }
-    }
-}
-
-/// The next line of standard input, for runs that nobody types at.
-fn standard_input() -> Option<String> {
-    let mut line = String::new();
-    match io::stdin().read_line(&mut line) {
-        Ok(count) if count > 0 => Some(line.trim_end_matches(['\n', '\r']).to_string()),
-        _ => None,
-    }
-}
-
-fn system(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
-    session.with(|core, _| {
-        let Some(fd) = core.io.current() else {
-            return Err(Error::new(Kind::NotFound, "no file is open").hint("'o' opens one"));
-        };
-        let descriptor = core.io.descriptor_mut(fd)?;
-        let Some(executor) = descriptor.device().executor() else {
-            return Err(Error::new(Kind::Unsupported, format!("'{}' does not run commands", descriptor.uri))
-                .hint("!cmd runs a program on this machine"));
-        };
-        executor.execute(&args.text, out)
-    })
+fn number(text: &str) -> Result<u64> {
+    text.parse().map_err(|_| Error::new(Kind::Usage, format!("'{text}' is not a number as '=' shows them")))
 }
 
 #[cfg(test)]
@@ -223,14 +225,5 @@ mod tests {
         assert_eq!(address("s 0x666").unwrap(), (None, "s 0x666"));
         assert_eq!(address("0x10").unwrap(), (None, "0x10"));
         assert!(address("99999999999999999999999 s").is_err());
-    }
-
-    #[test]
-    fn protocols_are_found_behind_whatever_was_typed() {
-        assert_eq!(scheme("rap://h:1//bin/ls"), ("rap", "h:1//bin/ls"));
-        assert_eq!(scheme("=+ rap://h:1//bin/ls"), ("rap", "h:1//bin/ls"));
-        assert_eq!(scheme("h:1/"), ("rap", "h:1/"));
-        assert_eq!(scheme("rap://h:1/dbg:///bin/ls"), ("rap", "h:1/dbg:///bin/ls"));
-        assert_eq!(scheme("tcp://h:1/"), ("tcp", "h:1/"));
     }
 }
