@@ -134,10 +134,11 @@ fn find<'s>(session: &'s mut Session, text: &str) -> Result<&'s mut Task> {
     })
 }
 
-/// `&= id`: prints what a task has printed so far.
+/// `&= id`: prints what a task has printed so far, and an empty line.
 pub fn output(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
     let output = find(session, &args.text)?.progress().output.clone();
-    out.write_all(&output)
+    out.write_all(&output)?;
+    out.write_all(b"\n")
 }
 
 /// `&b id`: breaks a task off.
