@@ -134,11 +134,10 @@ fn find<'s>(session: &'s mut Session, text: &str) -> Result<&'s mut Task> {
     })
 }
 
-/// `&= id`: prints what a task has printed so far, and an empty line.
+/// `&= id`: prints what a task has printed so far.
 pub fn output(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
     let output = find(session, &args.text)?.progress().output.clone();
-    out.write_all(&output)?;
-    out.write_all(b"\n")
+    out.write_all(&output)
 }
 
 /// `&b id`: breaks a task off.
