@@ -14,6 +14,14 @@ pub struct Text {
     pub text: String,
     /// How many bytes at its start were neither quoted nor escaped: a command's name is looked for only there.
     pub plain: usize,
+    /// The text as an expression: quoted characters keep their quotes.
+    pub expression: String,
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Text {
+        Text { text: text.to_string(), plain: text.len(), expression: text.to_string() }
+    }
 }
 
 /// Expands words; an unquoted substitution is split at its blanks.
@@ -67,6 +75,10 @@ fn append(session: &mut Session, text: &mut Text, part: &Part, out: &mut Out<'_>
     match part {
         Part::Text(piece) => push(text, piece, true),
         Part::Quoted(piece) => push(text, piece, false),
+        Part::Character(c) => {
+            text.text.push(*c);
+            text.expression.push_str(&format!("'{c}'"));
+        }
         Part::Output { script, quoted } => push(text, &output(session, script, out)?, !quoted),
     }
     Ok(())
@@ -77,6 +89,7 @@ fn push(text: &mut Text, piece: &str, plain: bool) {
         text.plain += piece.len();
     }
     text.text.push_str(piece);
+    text.expression.push_str(piece);
 }
 
 /// What `script` prints: without the last line end, with blanks for the others.

@@ -11,8 +11,9 @@ const NESTING: u32 = 24;
 /// How many suffixes one command may have: each costs stack when it runs.
 const SUFFIXES: usize = 32;
 
-/// Characters that a backslash makes ordinary outside of quotes; before others the backslash stays.
-const SPECIAL: &str = " \t@|#\"'>;$`~\\,()";
+/// Characters that a backslash makes ordinary outside of quotes; before others the backslash stays, also before
+/// another one, since commands have escapes of their own.
+const SPECIAL: &str = " \t@|#\"'>;$`~,()";
 
 /// Parses a line or script.
 pub fn parse(text: &str) -> Result<Script> {
@@ -452,12 +453,17 @@ impl<'t> Parser<'t> {
                 '$' if self.second() == Some('(') => word.push(self.output(false)?),
                 '\\' => {
                     self.bump();
-                    match self.peek().filter(|c| SPECIAL.contains(*c)) {
-                        Some(c) => {
+                    match self.peek() {
+                        Some('\\') => {
+                            self.bump();
+                            plain(&mut word, '\\');
+                            plain(&mut word, '\\');
+                        }
+                        Some(c) if SPECIAL.contains(c) => {
                             self.bump();
                             quoted(&mut word, c);
                         }
-                        None => plain(&mut word, '\\'),
+                        _ => plain(&mut word, '\\'),
                     }
                 }
                 '(' => {
@@ -495,12 +501,17 @@ impl<'t> Parser<'t> {
                 Some('$') if self.second() == Some('(') => word.push(self.output(true)?),
                 Some('\\') => {
                     self.bump();
-                    match self.peek().filter(|c| "\"\\$`".contains(*c)) {
-                        Some(c) => {
+                    match self.peek() {
+                        Some('\\') => {
+                            self.bump();
+                            quoted(word, '\\');
+                            quoted(word, '\\');
+                        }
+                        Some(c @ ('"' | '$' | '`')) => {
                             self.bump();
                             quoted(word, c);
                         }
-                        None => quoted(word, '\\'),
+                        _ => quoted(word, '\\'),
                     }
                 }
                 None | Some('\n' | '\r') => return Err(self.error(start, "this '\"' is not closed")),
@@ -515,27 +526,33 @@ impl<'t> Parser<'t> {
     fn single_quoted(&mut self, word: &mut Word) -> Result<()> {
         let start = self.at;
         self.bump();
-        word.push(Part::Quoted(String::new()));
+        let mut text = String::new();
         loop {
             match self.bump() {
-                Some('\'') => return Ok(()),
+                Some('\'') => break,
                 Some('\\') => match self.peek() {
                     Some(c @ ('\\' | '\'')) => {
                         self.bump();
-                        quoted(word, c);
+                        text.push(c);
                     }
                     Some('n') => {
                         self.bump();
-                        quoted(word, '\n');
+                        text.push('\n');
                     }
-                    _ => quoted(word, '\\'),
+                    _ => text.push('\\'),
                 },
                 None | Some('\n' | '\r') => {
                     return Err(self.error(start, "this \"'\" is not closed").hint("write \\' for an apostrophe"));
                 }
-                Some(c) => quoted(word, c),
+                Some(c) => text.push(c),
             }
         }
+        let mut characters = text.chars();
+        word.push(match (characters.next(), characters.next()) {
+            (Some(only), None) => Part::Character(only),
+            _ => Part::Quoted(text),
+        });
+        Ok(())
     }
 
     /// `` `…` `` or `$(…)`.
@@ -742,6 +759,7 @@ mod tests {
                     .map(|part| match part {
                         Part::Text(text) => text.clone(),
                         Part::Quoted(text) => format!("<{text}>"),
+                        Part::Character(c) => format!("'{c}'"),
                         Part::Output { script, .. } => format!("[{}]", script.statements.len()),
                     })
                     .collect()
@@ -772,6 +790,8 @@ mod tests {
         assert_eq!(words(r#"?e "a\"b\n""#), ["?e", r#"<a"b\n>"#]);
         assert_eq!(one(r#""?e a @ 4;b" @ 8"#).head, Head::Whole("?e a @ 4;b".into()));
         assert_eq!(one(r#""?e \"Hello\\n\"""#).head, Head::Whole(r#"?e "Hello\\n""#.into()));
+        assert_eq!(words(r"wz \\x40\\\;"), ["wz", r"\\x40\\<;>"]);
+        assert_eq!(words("?v 'A'+1"), ["?v", "'A'+1"]);
         assert_eq!(words("?v (1 + 2)*(3)"), ["?v", "(1", "+", "2)*(3)"]);
     }
 
