@@ -145,14 +145,8 @@ const DIFFERENT: &[(&str, &[&str])] = &[
         ],
     ),
     ("needs information about the file, or its strings", &["grep: grep begin", "write: wz esc seqs"]),
-    (
-        "needs a library of formats",
-        &["pf: 32: Elf header size", "pf: 64: Elf program header size", "pf: pf elf_header times fix"],
-    ),
     ("needs colour themes", &["eval: ansicon ecs", "eval: ecd and eco bright"]),
-    ("the shell takes the quotes off before the number sees them", &["math: \"?v 'A'\""]),
     ("our own help page", &["math: \"help help\""]),
-    ("names are sorted here", &["macros: list $alias"]),
     ("a defect: an empty line after the output of a task", &["shell: & + grep"]),
     ("a defect: numbers as text in JSON", &["pf: uleb type"]),
 ];
