@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::commands::open::open_uri;
 use crate::error::{Error, Kind, Result};
 use crate::io::{Access, Open};
 use crate::number;
@@ -217,8 +218,7 @@ impl Program {
             ..Open::default()
         };
         self.session.with(|core, view| {
-            let fd = core.io.open(uri, &open)?;
-            core.io.map_whole(fd, at)?;
+            open_uri(core, uri, &open, Some(at))?;
             view.seek = at;
             Ok(())
         })
