@@ -11,6 +11,9 @@ use crate::error::{Error, Kind, Result};
 /// How deep `$(…)` may nest in one text.
 const NESTING: u32 = 24;
 
+/// Commands whose argument is a statement.
+const STATEMENT_RUNNERS: [&str; 6] = ["??", "?!", "?+", "?-", "?t", "%t"];
+
 /// How many suffixes one command may have: each costs stack when it runs.
 const SUFFIXES: usize = 32;
 
@@ -225,6 +228,11 @@ impl<'t> Parser<'t> {
                 let text = if self.peek() == Some('"') { self.whole()? } else { self.foreign(false) };
                 Ok(Head::Raw { name, text })
             }
+            Some('?' | '%') if let Some(name) = self.runs_statement() => {
+                self.at += name.len();
+                self.blanks();
+                Ok(Head::Raw { name, text: self.kept_statement()? })
+            }
             Some(c) if "@~|>".contains(c) => {
                 let operator: String = self.rest().chars().take_while(|c| "@~|>".contains(*c)).collect();
                 if self.rest()[operator.len()..].starts_with('?') {
@@ -276,6 +284,32 @@ impl<'t> Parser<'t> {
         let after = self.rest().strip_prefix("&t").or_else(|| self.rest().strip_prefix('&')).unwrap_or("");
         let text = after.trim_start_matches(blank);
         text.len() < after.len() && text.chars().next().is_some_and(|c| !separator(c) && !"~@|>#)`".contains(c))
+    }
+
+    /// The command here that decides whether or how a statement after it runs, if a statement follows.
+    fn runs_statement(&self) -> Option<&'static str> {
+        let name = STATEMENT_RUNNERS.into_iter().find(|name| self.rest().starts_with(name))?;
+        let after = &self.rest()[name.len()..];
+        let text = after.trim_start_matches(blank);
+        let glued = text.len() == after.len();
+        let word = after.split(|c: char| blank(c) || separator(c) || "~@|>#)`".contains(c)).next().unwrap_or("");
+        let help = glued && !word.is_empty() && word.chars().all(|c| "?*".contains(c));
+        let longer_name = glued && name.ends_with(char::is_alphabetic);
+        let begins = text.chars().next().is_some_and(|c| !separator(c) && !"~@|>#)`".contains(c));
+        (begins && !help && !longer_name).then_some(name)
+    }
+
+    /// A statement as it is written: it is parsed again when it runs, so that its substitutions run then and only
+    /// then, and what they print is never taken for commands.
+    fn kept_statement(&mut self) -> Result<String> {
+        let start = self.at;
+        if self.nesting >= NESTING {
+            return Err(self.error(start, "commands that run commands are nested too deeply"));
+        }
+        self.nesting += 1;
+        self.statement()?;
+        self.nesting -= 1;
+        Ok(self.text[start..self.at].trim_end().to_string())
     }
 
     /// The text between the double quotes that start here; only `\"` is an escape, so that commands see theirs.

@@ -113,6 +113,13 @@ fn special_heads() {
     assert_eq!(one(".!echo a").head, raw(".!", "echo a"));
     assert_eq!(one("& px > f").head, raw("&", "px > f"));
     assert_eq!(one("& \"?e a;b\"").head, raw("&", "?e a;b"));
+    assert_eq!(one("?? ?e \"a;b\" @ 4 # c;d").head, raw("??", "?e \"a;b\" @ 4"));
+    assert_eq!(one("?!s $(?e a;b)~c | d > e").head, raw("?!", "s $(?e a;b)~c | d > e"));
+    assert_eq!(one("?t ?? s").head, raw("?t", "?? s"));
+    assert_eq!(words("p8 `?? ?e 3`"), ["p8", "[1]"]);
+    assert_eq!(words("??"), ["??"]);
+    assert_eq!(words("???~x"), ["???"]);
+    assert_eq!(words("?tx"), ["?tx"]);
     assert_eq!(words("!=!"), ["!=!"]);
     assert_eq!(words("&j~{}"), ["&j"]);
     assert_eq!(words("&= 1"), ["&=", "1"]);
@@ -158,6 +165,8 @@ fn mistakes_say_where() {
     }
     let deep = "$(".repeat(10_000);
     assert!(parse(&format!("s {deep}")).is_err());
+    assert!(parse(&"?? ".repeat(10_000)).is_err());
+    assert!(parse(&format!("{}s", "?!".repeat(10_000))).is_err());
     assert!(parse(&".".repeat(10_000)).is_ok());
     assert!(parse(&format!("s{}", "@1".repeat(10_000))).is_err());
 }
