@@ -169,15 +169,20 @@ fn execute(session: &mut Session, text: &str, out: &mut Out<'_>) -> Result<()> {
 fn head(session: &mut Session, command: &Head, out: &mut Out<'_>) -> Result<()> {
     match command {
         Head::Command(words) => {
-            let words = expand::words(session, words, out)?;
+            let words = expand::command(session, words, out)?;
             let Some(first) = words.first() else { return Ok(()) };
             let (name, rest) = first.text.split_at(first.plain);
-            let glued =
-                Text { text: rest.to_string(), plain: 0, expression: first.expression[first.plain..].to_string() };
+            let glued = Text {
+                text: rest.to_string(),
+                plain: 0,
+                expression: first.expression[first.plain..].to_string(),
+                loaded: first.loaded,
+            };
             let words = std::iter::once(glued).chain(words.iter().skip(1).cloned()).collect();
             named(session, name, words, None, out)
         }
         Head::Whole(text) => {
+            let text = &*expand::filled(session, text, false).into_owned();
             let end = text.find(char::is_whitespace).unwrap_or(text.len());
             let (name, rest) = text.split_at(end);
             let words = std::iter::once("").chain(rest.split_whitespace()).map(Text::from).collect();
@@ -230,6 +235,9 @@ fn named(session: &mut Session, name: &str, words: Vec<Text>, text: Option<&str>
         if glued.text.is_empty() {
             words.remove(0);
         }
+    }
+    if command.args.iter().any(|arg| arg.kind == ArgKind::Command) {
+        expand::refuse_loaded(&words)?;
     }
     let kinds = command.args.iter().map(|arg| arg.kind);
     let kinds = kinds.chain(std::iter::repeat(command.args.last().map_or(ArgKind::Word, |arg| arg.kind)));

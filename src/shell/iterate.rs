@@ -23,7 +23,11 @@ pub fn each(
     out: &mut Out<'_>,
     mut work: impl FnMut(&mut Session, &mut Out<'_>) -> Result<()>,
 ) -> Result<()> {
-    let text = expand::joined(session, &iterator.words, out)?;
+    let words = expand::words(session, &iterator.words, out)?;
+    let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+    if text.starts_with("c:") {
+        expand::refuse_loaded(&words)?;
+    }
     if text == "?" || text == "??" {
         return help::operator(if iterator.sized { "@@@" } else { "@@" }, out);
     }
