@@ -9,7 +9,9 @@ mod edit;
 pub mod overlay;
 pub mod pages;
 pub mod plugin;
+pub mod scan;
 mod sigbus;
+mod stretch;
 pub mod space;
 
 use std::collections::BTreeMap;
@@ -140,6 +142,11 @@ pub trait Device: Send {
     /// Where bytes begin again after the hole at `address`, when the device has holes and knows.
     fn next_data(&mut self, _address: u64) -> Option<u64> {
         None
+    }
+
+    /// How many bytes from `address` are zero, when the device knows without reading them: a hole in a file.
+    fn zeros(&mut self, _address: u64) -> u64 {
+        0
     }
 
     /// Changes the size in bytes.
