@@ -5,8 +5,8 @@ mod pattern;
 
 use std::collections::VecDeque;
 
-use pattern::{Found, Piece, REACH};
-pub use pattern::{Keyword, Pattern};
+use pattern::{Found, Piece};
+pub use pattern::{Keyword, LONGEST, Pattern, REACH};
 
 use crate::error::Result;
 use crate::output::Cancel;
