@@ -20,6 +20,7 @@ pub mod reference;
 pub mod remote;
 pub mod resize;
 pub mod script;
+pub mod search;
 pub mod seek;
 pub mod system;
 pub mod write;
@@ -182,6 +183,7 @@ pub const FAMILIES: &[&Family] = &[
     &script::FAMILY,
     &system::FAMILY,
     &remote::FAMILY,
+    &search::FAMILY,
     &block::FAMILY,
     &compare::FAMILY,
     &config::FAMILY,
@@ -249,6 +251,10 @@ pub fn resolve(text: &str) -> Option<(&'static Command, Mode, &str)> {
 /// Whether arguments may be glued to `name` in this way.
 fn may_follow(name: &str, rest: &str) -> bool {
     let Some(next) = rest.chars().next() else { return true };
+    // What is searched for stands apart, so that a slip (`/abc`, `/xx`) does not start a search.
+    if matches!(name, "/" | "/!" | "/b" | "s/") {
+        return next.is_whitespace();
+    }
     let punctuated = name.ends_with(|c: char| !c.is_ascii_alphanumeric());
     match next {
         c if c.is_whitespace() => true,

@@ -46,8 +46,6 @@ pub struct Core {
     pub aliases: Aliases,
     /// The write mask (`wm`), applied cyclically to outgoing bytes; empty means none.
     pub write_mask: Vec<u8>,
-    /// How many keyword searches were made (`search.kwidx`).
-    pub searches: u64,
 }
 
 /// What a client may do; declared by commands, checked in one place before a command runs.
@@ -125,6 +123,8 @@ pub struct View {
     pub interactive: bool,
     /// Nesting of scripts, macros and iterators, bounded by `cmd.depth`.
     pub depth: u32,
+    /// The last search command with its arguments, for `//`.
+    pub search: Option<(&'static str, context::Args)>,
     /// Set by `q`: the loop around the session ends with this status.
     pub quit: Option<i32>,
     /// Whether a statement of the last line failed (exit status of `-q -c`).
@@ -151,6 +151,7 @@ impl Default for View {
             owner: true,
             interactive: false,
             depth: 0,
+            search: None,
             quit: None,
             failed: false,
             remote: None,

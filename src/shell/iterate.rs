@@ -3,6 +3,7 @@
 use super::tree::Iterator as Each;
 use super::{evaluate, expand, help};
 use crate::commands::script::capture::Capture;
+use crate::commands::search;
 use crate::commands::system::files;
 use crate::error::{Error, Kind, Result};
 use crate::number;
@@ -30,6 +31,14 @@ pub fn each(
     }
     if text == "?" || text == "??" {
         return help::operator(if iterator.sized { "@@@" } else { "@@" }, out);
+    }
+    if text.starts_with('/') && !iterator.sized && !iterator.spaced {
+        // Turn by turn while the search goes on, so that each hit stands before what is printed for it.
+        return evaluate::nested(session, |session| {
+            search::each(session, &text, out, &mut |session, out| {
+                work(session, out).or_else(|error| evaluate::report(session, error, out))
+            })
+        });
     }
     let places = places(session, iterator, &text, out)?;
     let (seek, block_size) = (session.view.seek, session.view.block_size);
@@ -75,9 +84,6 @@ fn places(session: &mut Session, iterator: &Each, text: &str, out: &mut Out<'_>)
     }
     if let Some(file) = text.strip_prefix('.') {
         return file_lines(session, file.trim());
-    }
-    if text.starts_with('/') {
-        return Err(unsupported("@@/", "a search"));
     }
     let (name, glob) = text.split_once(':').map_or((text, None), |(name, glob)| (name, Some(glob.trim())));
     let matches = |text: &str| glob.is_none_or(|glob| matches(glob, text));

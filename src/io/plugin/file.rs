@@ -212,6 +212,18 @@ impl Device for OnDisk {
         }
     }
 
+    fn zeros(&mut self, address: u64) -> u64 {
+        if self.extent != Extent::Regular {
+            return 0;
+        }
+        match rustix::fs::seek(&self.file, SeekFrom::Data(address)) {
+            Ok(data) => data.saturating_sub(address),
+            // No data from there on: the rest of the file is a hole, or the address lies behind its end.
+            Err(rustix::io::Errno::NXIO) => self.size().unwrap_or(0).saturating_sub(address),
+            Err(_) => 0,
+        }
+    }
+
     fn resize(&mut self, size: u64) -> Result<()> {
         if self.extent != Extent::Regular {
             return Err(Error::new(Kind::Unsupported, "only regular files can be resized"));
