@@ -266,13 +266,7 @@ fn may_follow(name: &str, rest: &str) -> bool {
 
 /// Runs a resolved command: checks the client's permissions and the number of arguments, then calls it.
 pub fn invoke(session: &mut Session, command: &Command, mode: Mode, args: &Args, out: &mut Out<'_>) -> Result<()> {
-    if !session.view.permissions.allow(command.needs) {
-        let missing = command.needs.without(session.view.permissions).names();
-        return Err(Error::new(
-            Kind::Permission,
-            format!("'{}' is not permitted here: it needs {missing}", command.name),
-        ));
-    }
+    session.view.permissions.require(command.needs, command.name)?;
     let required = command.args.iter().filter(|arg| arg.required).count();
     let unlimited = command.args.last().is_some_and(|arg| {
         arg.many || matches!(arg.kind, ArgKind::Text | ArgKind::Hex | ArgKind::Command | ArgKind::Number)

@@ -6,12 +6,14 @@ use serde::Serialize;
 
 use super::{Arg, ArgKind, Command, Example, Family, Run};
 use crate::error::{Error, Kind, Result};
-use crate::io::Open;
+use crate::io::Access;
 use crate::io::plugin::rap;
+use crate::link::dial::Place;
 use crate::output::{Item, Mode, Out, Style};
 use crate::session::context::Args;
-use crate::session::{Permissions, Session, Value, config};
-use crate::uri::Authority;
+use crate::session::reach::opening;
+use crate::session::{Permissions, Session};
+use crate::uri::Uri;
 
 /// The family.
 pub const FAMILY: Family = Family { name: "=", summary: "other programs: hosts and servers", commands: COMMANDS };
@@ -125,20 +127,22 @@ fn slot(text: &str) -> Result<usize> {
 
 fn add(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
     let (scheme, rest) = scheme(&args.text);
-    if scheme != "rap" {
-        return Err(Error::new(Kind::UnknownScheme, "Unknown protocol").hint("known: rap"));
-    }
-    let authority = Authority::parse(rest)?;
-    let timeout = match config::lookup(&session.view.overrides, &session.core().config, "net.timeout") {
-        Value::Number(milliseconds) => std::time::Duration::from_millis(milliseconds),
-        _ => Open::default().timeout,
+    let uri = Uri::parse(&format!("{scheme}://{rest}"));
+    let Some((place, file)) = Place::parse("rap", &uri)? else {
+        return Err(Error::new(Kind::UnknownScheme, "Unknown protocol").hint("known: rap, raps, rap+unix"));
     };
-    let open = Open { cancel: out.cancel().clone(), timeout, ..Open::default() };
-    let client = rap::connect(&authority, 0, &open)?;
-    let file = authority.file.as_deref().unwrap_or_default();
-    session.hosts.add(format!("rap://{}/{file}", authority.endpoint()), Box::new(client))?;
-    let port = authority.port.unwrap_or_default();
-    out.line(format_args!("Connected to: {} at port {port}", authority.host))?;
+    let open = opening(&session.core(), &session.view, &uri, Access::R, out.cancel())?;
+    let client = rap::connect(&uri, 0, &open);
+    open.notices.take().iter().for_each(|line| out.note(line));
+    let end = if matches!(place, Place::Unix(_)) { "//" } else { "/" };
+    let file = file.unwrap_or_default();
+    session.hosts.add(format!("{scheme}://{place}{end}{file}"), Box::new(client?))?;
+    match &place {
+        Place::Tcp(at) | Place::Tls(at) => {
+            out.line(format_args!("Connected to: {} at port {}", at.host, at.port.unwrap_or_default()))?;
+        }
+        Place::Unix(path) => out.line(format_args!("Connected to: {}", path.display()))?,
+    }
     out.line("waiting... ok")
 }
 
@@ -147,7 +151,7 @@ fn add(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
 fn scheme(text: &str) -> (&str, &str) {
     let text = text.trim();
     let Some((head, rest)) = text.split_once("://") else { return ("rap", text.trim_start_matches("=+").trim()) };
-    let start = head.rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |at| at + 1);
+    let start = head.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '+').map_or(0, |at| at + 1);
     (&head[start..], rest)
 }
 

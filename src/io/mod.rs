@@ -3,6 +3,7 @@
 //! Layers, from the top: patch (a command's temporary bytes) → overlay (`io.cache`) → maps (virtual addresses)
 //! → pages (remote devices only) → device. Everything is positional; nothing here keeps a cursor.
 
+pub mod beneath;
 mod check;
 mod commit;
 mod edit;
@@ -16,12 +17,15 @@ pub mod space;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
+use crate::link::Security;
 use crate::output::{Cancel, Executor};
 use crate::uri::Uri;
 
+pub use beneath::{Beneath, Root};
 pub use overlay::{Layer, Overlay};
 pub use plugin::{PLUGINS, Plugin};
 pub use space::{Map, Priority, Space};
@@ -191,11 +195,41 @@ pub struct Open {
     pub cancel: Cancel,
     /// How long to wait for a peer (`net.timeout`).
     pub timeout: Duration,
+    /// Which files of this machine can be reached by path.
+    pub root: Beneath,
+    /// What is trusted, and shown, when a peer is reached (`net.*`).
+    pub security: Security,
+    /// What the user should know about how it went.
+    pub notices: Notices,
+}
+
+/// Lines for the user that come up where nothing can be printed. Clones collect into the same list.
+#[derive(Debug, Clone, Default)]
+pub struct Notices(Arc<Mutex<Vec<String>>>);
+
+impl Notices {
+    /// Adds a line.
+    pub fn push(&self, line: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    /// The lines that were added since they were last taken.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Default for Open {
     fn default() -> Open {
-        Open { access: Access::RX, create: false, cancel: Cancel::new(), timeout: Duration::from_secs(3) }
+        Open {
+            access: Access::RX,
+            create: false,
+            cancel: Cancel::new(),
+            timeout: Duration::from_secs(3),
+            root: None,
+            security: Security::default(),
+            notices: Notices::default(),
+        }
     }
 }
 

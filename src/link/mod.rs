@@ -15,6 +15,7 @@ pub mod unix;
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
+pub use credentials::Token;
 pub use dial::{Security, dial};
 pub use framed::{Framed, Traffic};
 pub use tcp::connect;
@@ -33,6 +34,11 @@ pub trait Link: Read + Write + Send {
 
     /// A handle that ends the stream from another thread: whoever waits on it wakes up.
     fn breaker(&self) -> Breaker;
+
+    /// The secret that opens the peer's door. Only a stream that nobody else can read has one.
+    fn token(&self) -> Option<&Token> {
+        None
+    }
 }
 
 impl Link for Box<dyn Link> {
@@ -47,6 +53,9 @@ impl Link for Box<dyn Link> {
     }
     fn breaker(&self) -> Breaker {
         (**self).breaker()
+    }
+    fn token(&self) -> Option<&Token> {
+        (**self).token()
     }
 }
 

@@ -8,6 +8,7 @@ pub mod context;
 pub mod flags;
 pub mod hosts;
 pub mod options;
+pub mod reach;
 pub mod scope;
 pub mod seek;
 pub mod shell;
@@ -20,6 +21,7 @@ pub use config::{Config, Value};
 pub use context::Ctx;
 pub use flags::Flags;
 pub use hosts::Hosts;
+pub use reach::Reach;
 pub use shell::{Aliases, ShellState};
 
 use crate::io::Io;
@@ -82,14 +84,8 @@ impl Permissions {
     }
     /// The names of the permissions, for messages: `write, exec`.
     pub fn names(self) -> String {
-        const NAMES: [(Permissions, &str); 5] = [
-            (Permissions::READ, "read"),
-            (Permissions::WRITE, "write"),
-            (Permissions::DEBUG, "debug"),
-            (Permissions::EXEC, "exec"),
-            (Permissions::FILES, "files"),
-        ];
-        let names: Vec<&str> = NAMES.iter().filter(|(bit, _)| self.allow(*bit)).map(|(_, name)| *name).collect();
+        let names: Vec<&str> =
+            Permissions::NAMES.iter().filter(|(_, bit)| self.allow(*bit)).map(|(name, _)| *name).collect();
         names.join(", ")
     }
 }
@@ -117,6 +113,8 @@ pub struct View {
     pub last: u64,
     /// What the client may do.
     pub permissions: Permissions,
+    /// How far the client reaches from this machine.
+    pub reach: Reach,
     /// Whether `e` changes the shared configuration (the local user) or the client's own overrides.
     pub owner: bool,
     /// Whether somebody can answer questions.
@@ -148,6 +146,7 @@ impl Default for View {
             temporary: false,
             last: 0,
             permissions: Permissions::ALL,
+            reach: Reach::default(),
             owner: true,
             interactive: false,
             depth: 0,

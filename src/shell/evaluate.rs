@@ -6,8 +6,9 @@ use super::expand::Text;
 use super::grep::Grep;
 use super::tree::{Head, Script, Statement, Suffix};
 use super::{expand, help, html, iterate, modifiers, redirect};
+use crate::commands::local;
 use crate::commands::script::capture::Capture;
-use crate::commands::system::{files, program};
+use crate::commands::system::program;
 use crate::commands::{self, ArgKind, script::macros};
 use crate::error::{Error, Kind, Result};
 use crate::number;
@@ -130,7 +131,7 @@ pub fn run(session: &mut Session, command: &Head, suffixes: &[Suffix], out: &mut
         }
         Suffix::Pipe(text) if text.chars().all(|c| c == '?') => help::operator("|", out),
         Suffix::Pipe(text) => {
-            files::require(&session.view, Permissions::EXEC, "|")?;
+            local::require(&session.view, Permissions::EXEC, "|")?;
             program::pipe(session, text, out, |session, out| {
                 run(session, command, inner, out).or_else(|error| report(session, error, out))
             })

@@ -2,9 +2,9 @@
 
 use super::tree::Iterator as Each;
 use super::{evaluate, expand, help};
+use crate::commands::local;
 use crate::commands::script::capture::Capture;
 use crate::commands::search;
-use crate::commands::system::files;
 use crate::error::{Error, Kind, Result};
 use crate::number;
 use crate::output::{Executor, Out, Style};
@@ -178,8 +178,8 @@ fn steps(session: &mut Session, text: &str) -> Result<Places> {
 
 /// One address per line.
 fn file_lines(session: &mut Session, file: &str) -> Result<Places> {
-    files::require(&session.view, Permissions::FILES, "@@.")?;
-    let bytes = files::read(&files::path(&session.view, file), FILE_LIMIT)?;
+    local::require(&session.view, Permissions::FILES, "@@.")?;
+    let bytes = local::read_up_to(&session.view, file, FILE_LIMIT)?;
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim()).filter(|line| !line.is_empty());
     let found = lines.map(|line| evaluate(session, line)).collect::<Result<Vec<u64>>>()?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::commands::system::files;
+use crate::commands::local;
 use crate::error::{Error, Kind, Result};
 use crate::number;
 use crate::session::context::LENGTH_LIMIT;
@@ -100,8 +100,8 @@ fn apply(session: &mut Session, text: &str, flagspace: &mut Option<Option<String
                 changed.overrides = true;
             }
             'f' => {
-                files::require(&session.view, Permissions::FILES, "@f:")?;
-                let bytes = files::read(&files::path(&session.view, value), FILE_LIMIT)?;
+                local::require(&session.view, Permissions::FILES, "@f:")?;
+                let bytes = local::read_up_to(&session.view, value, FILE_LIMIT)?;
                 patch(&mut session.view, bytes, &mut changed)?;
             }
             's' => patch(&mut session.view, value.as_bytes().to_vec(), &mut changed)?,

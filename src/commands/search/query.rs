@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use regex::bytes::RegexBuilder;
 
 use crate::commands::literal;
-use crate::commands::system::files;
+use crate::commands::local;
 use crate::error::{Error, Kind, Result};
 use crate::io::scan::{Keyword, LONGEST, Pattern, REACH};
 use crate::session::Ctx;
@@ -199,13 +199,10 @@ fn strings(ctx: &mut Ctx<'_, '_>) -> Result<Pattern> {
 
 /// The bytes of a file, from an offset, so many.
 fn file(ctx: &mut Ctx<'_, '_>) -> Result<Vec<u8>> {
-    let path = files::path(ctx.view, ctx.word(0).unwrap_or_default());
+    let name = ctx.word(0).unwrap_or_default().to_string();
     let (offset, size) = (ctx.number(1)?.unwrap_or(0), ctx.number(2)?);
-    let failed = |error: std::io::Error| Error::system(format_args!("cannot read '{}'", path.display()), &error);
-    if !std::fs::metadata(&path).map_err(failed)?.is_file() {
-        return Err(Error::new(Kind::Unsupported, format!("'{}' is not a plain file", path.display())));
-    }
-    let mut file = std::fs::File::open(&path).map_err(failed)?;
+    let failed = |error: std::io::Error| Error::system(format_args!("cannot read '{name}'"), &error);
+    let (mut file, _) = local::open(ctx.view, &name)?;
     file.seek(SeekFrom::Start(offset)).map_err(failed)?;
     let mut bytes = Vec::new();
     file.take(size.unwrap_or(u64::MAX).min(LONGEST as u64 + 1)).read_to_end(&mut bytes).map_err(failed)?;
