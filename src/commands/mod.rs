@@ -259,7 +259,8 @@ fn may_follow(name: &str, rest: &str) -> bool {
     match next {
         c if c.is_whitespace() => true,
         c if c.is_ascii_digit() => !name.ends_with(|c: char| c.is_ascii_digit()),
-        c if c.is_alphabetic() || c == '_' => punctuated,
+        // `=x` is a slip, not the command `x` for a host.
+        c if c.is_alphabetic() || c == '_' => punctuated && name != "=",
         _ => true,
     }
 }

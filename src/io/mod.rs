@@ -7,6 +7,7 @@ pub mod beneath;
 mod check;
 mod commit;
 mod edit;
+mod lent;
 pub mod overlay;
 pub mod pages;
 pub mod plugin;
@@ -176,6 +177,11 @@ pub trait Device: Send {
         _found: &mut dyn FnMut(u64) -> bool,
     ) -> Option<Result<()>> {
         None
+    }
+
+    /// Whether this only holds the place of a device that is lent out.
+    fn is_lent(&self) -> bool {
+        false
     }
 
     /// The other side runs commands: `=!cmd`.

@@ -1,6 +1,7 @@
 //! A link with buffers: requests are queued, then leave together; packets are decoded from what has arrived.
 
 use std::io::{self, ErrorKind, IoSliceMut};
+use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use super::Link;
@@ -25,6 +26,14 @@ pub struct Traffic {
     pub sent: u64,
     /// Bytes received.
     pub received: u64,
+}
+
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, more: Traffic) {
+        self.round_trips += more.round_trips;
+        self.sent += more.sent;
+        self.received += more.received;
+    }
 }
 
 /// A buffered [`Link`]. [`Framed::queue`] collects, [`Framed::flush`] sends: that split is all there is to
@@ -69,6 +78,21 @@ impl Framed {
     /// Whether the peer has gone.
     pub fn is_gone(&self) -> bool {
         self.start == self.end && self.link.is_gone()
+    }
+
+    /// Says that nothing more will be sent; answers can still be received.
+    pub fn finish(&mut self) -> Result<()> {
+        self.link.finish().map_err(|e| Error::system(self.link.peer(), &e))
+    }
+
+    /// Whether the peer has gone, for another thread to ask; see [`Link::watch`].
+    pub fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        self.link.watch()
+    }
+
+    /// The descriptor that the operating system knows the link by.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        self.link.descriptor()
     }
 
     /// Where packets are put that leave with the next [`Framed::flush`].

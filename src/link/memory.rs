@@ -144,6 +144,11 @@ impl Link for Memory {
             outgoing.close();
         })
     }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.outgoing.close();
+        Ok(())
+    }
 }
 
 impl Drop for Memory {

@@ -13,6 +13,7 @@ pub mod tls;
 pub mod unix;
 
 use std::io::{self, Read, Write};
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 pub use credentials::Token;
@@ -39,6 +40,22 @@ pub trait Link: Read + Write + Send {
     fn token(&self) -> Option<&Token> {
         None
     }
+
+    /// Says that nothing more will be sent; what the peer still sends can be read.
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether the peer has gone, asked from another thread while this one does not read. A peer that has only
+    /// finished sending looks gone, too.
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        Box::new(|| false)
+    }
+
+    /// The descriptor that the operating system knows this stream by.
+    fn descriptor(&self) -> Option<RawFd> {
+        None
+    }
 }
 
 impl Link for Box<dyn Link> {
@@ -56,6 +73,15 @@ impl Link for Box<dyn Link> {
     }
     fn token(&self) -> Option<&Token> {
         (**self).token()
+    }
+    fn finish(&mut self) -> io::Result<()> {
+        (**self).finish()
+    }
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        (**self).watch()
+    }
+    fn descriptor(&self) -> Option<RawFd> {
+        (**self).descriptor()
     }
 }
 

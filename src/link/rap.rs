@@ -6,6 +6,7 @@
 //! connects and opens again.
 
 use std::collections::VecDeque;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use super::{Framed, Link, Traffic};
@@ -103,6 +104,16 @@ impl Client {
     /// Everything that has crossed this client's connections.
     pub fn traffic(&self) -> Traffic {
         sum(self.past, self.framed.as_ref().map(Framed::traffic).unwrap_or_default())
+    }
+
+    /// The descriptor that the operating system knows the connection by.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        self.framed.as_ref().and_then(Framed::descriptor)
+    }
+
+    /// What the server said of itself; `None`: an old one, which says nothing.
+    pub fn capabilities(&self) -> Option<Capabilities> {
+        self.peer.capabilities
     }
 
     /// Reads all `pieces`, as many packets at once as the server can be trusted with.

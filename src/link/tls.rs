@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::ops::DerefMut;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
@@ -237,6 +238,16 @@ where
     }
     fn breaker(&self) -> Breaker {
         self.0.sock.breaker()
+    }
+    fn finish(&mut self) -> io::Result<()> {
+        self.0.conn.send_close_notify();
+        self.0.flush()
+    }
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        self.0.sock.watch()
+    }
+    fn descriptor(&self) -> Option<RawFd> {
+        self.0.sock.descriptor()
     }
 }
 

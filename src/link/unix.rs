@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -87,10 +88,7 @@ impl Link for Unix {
     }
 
     fn is_gone(&self) -> bool {
-        match rustix::net::recv(&*self.stream, &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-            Ok((count, _)) => count == 0,
-            Err(error) => error != Errno::AGAIN && error != Errno::INTR,
-        }
+        has_ended(&self.stream)
     }
 
     fn breaker(&self) -> Breaker {
@@ -99,5 +97,26 @@ impl Link for Unix {
             // An error means that the stream has ended already.
             let _ = stream.shutdown(Shutdown::Both);
         })
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
+    }
+
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        let stream = Arc::clone(&self.stream);
+        Box::new(move || has_ended(&stream))
+    }
+
+    fn descriptor(&self) -> Option<RawFd> {
+        Some(self.stream.as_raw_fd())
+    }
+}
+
+/// Whether nothing more will come from `stream`.
+fn has_ended(stream: &UnixStream) -> bool {
+    match rustix::net::recv(stream, &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((count, _)) => count == 0,
+        Err(error) => error != Errno::AGAIN && error != Errno::INTR,
     }
 }

@@ -38,6 +38,8 @@ pub struct Arguments {
     pub seek: Option<String>,
     /// `-m`: expression of the address to map the file at.
     pub map: Option<String>,
+    /// `-C`: the host that runs the commands.
+    pub connect: Option<String>,
     /// `-0`: end start-up and each answer with a NUL byte (r2pipe).
     pub pipe: bool,
     /// `-L`: list the plugins.
@@ -112,6 +114,7 @@ pub fn command() -> Command {
         .arg(value("os", 'k', "OS", "Operating system (asm.os)"))
         .arg(value("seek", 's', "ADDRESS", "Start at this address (an expression)"))
         .arg(value("map", 'm', "ADDRESS", "Map the file at this address (an expression)"))
+        .arg(value("connect", 'C', "[PROTO://]HOST:PORT", "Run commands on this host (http, unless it says otherwise)"))
         .arg(
             Arg::new("analyse")
                 .short('A')
@@ -183,6 +186,7 @@ impl Arguments {
             os: found.remove_one("os"),
             seek: found.remove_one("seek"),
             map: found.remove_one("map"),
+            connect: found.remove_one("connect"),
             pipe: found.get_flag("pipe"),
             plugins: found.get_flag("plugins"),
             version: match (found.get_flag("version"), found.get_flag("long-version")) {

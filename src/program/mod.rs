@@ -23,6 +23,7 @@ use crate::number;
 use crate::output::{Executor, visible};
 use crate::prompt::{Prompt, Read, SharedPrompt};
 use crate::serve::{self, ServeOptions};
+use crate::session::hosts::{self, Line};
 use crate::session::reach::opening;
 use crate::session::scope::Scope;
 use crate::session::{Session, options};
@@ -92,7 +93,8 @@ struct Program {
 
 impl Program {
     fn new(arguments: Arguments) -> Result<Program> {
-        let session = Session::new();
+        let mut session = Session::new();
+        serve::offer(&mut session);
         let console = Console::new(session.cancel.clone())
             .map_err(|error| Error::system("cannot use standard output", &error))?;
         let prompts = !arguments.leaves() && !arguments.pipe && io::stdin().is_terminal() && io::stderr().is_terminal();
@@ -119,7 +121,7 @@ impl Program {
         };
         let Some(file) = self.arguments.file.clone() else {
             unused(&self)?;
-            if self.arguments.no_file {
+            if self.arguments.no_file || self.arguments.connect.is_some() {
                 return self.session(None);
             }
             self.console.note("Error: no file is given (remora FILE|URI, '-' for a scratch buffer; -h for help)");
@@ -196,6 +198,7 @@ impl Program {
             return Ok(if error.kind() == Kind::Interrupted { INTERRUPTED } else { FAILED });
         }
         let end = match self.start_up() {
+            Flow::Continue(()) if !self.connect() => return Ok(FAILED),
             Flow::Continue(()) => self.work(),
             end => end,
         };
@@ -258,6 +261,20 @@ impl Program {
             }
         }
         Flow::Continue(())
+    }
+
+    /// `-C`: connects, and lets what follows run there. A place without a protocol is a web server.
+    fn connect(&mut self) -> bool {
+        let Some(place) = self.arguments.connect.clone() else { return true };
+        let uri = if place.contains("://") { place } else { format!("http://{place}") };
+        let (outcome, _) = self.console.write(&mut self.session, |session, out| {
+            let how = Line { security: session.security()?, timeout: session.timeout(), cancel: out.cancel().clone() };
+            let connected = hosts::connect(&uri, &how)?;
+            connected.note.into_iter().for_each(|note| out.note(note));
+            session.view.remote = Some(session.hosts.add(connected.host)?);
+            Ok(())
+        });
+        outcome.inspect_err(|error| self.fail(error)).is_ok()
     }
 
     /// Scripts, commands, then the prompt or standard input.
@@ -327,7 +344,7 @@ impl Program {
         let mut warned = false;
         loop {
             self.session.cancel.clear();
-            let text = prompt_text(&self.session);
+            let text = prompt_text(&mut self.session);
             let line = match prompt.read(&mut self.session, &text) {
                 Ok(Read::Line(line)) => line,
                 Ok(Read::Cleared) => continue,
@@ -460,10 +477,16 @@ fn early(setting: &str) -> bool {
     ["io.", "net."].iter().any(|start| setting.trim_start().starts_with(start))
 }
 
-/// `[0x00005ae0]> `.
-fn prompt_text(session: &Session) -> String {
-    let remote = if session.view.remote.is_some() { "=!" } else { "" };
-    format!("[{remote}0x{:08x}]> ", session.view.seek)
+/// `[0x00005ae0]> `; in remote command mode with the host, and where one is over there.
+fn prompt_text(session: &mut Session) -> String {
+    let cancel = session.cancel.clone();
+    match session.view.remote.and_then(|slot| session.hosts.get(slot).ok()) {
+        None => format!("[0x{:08x}]> ", session.view.seek),
+        Some(host) => match host.seek(&cancel) {
+            Some(seek) => format!("[{} 0x{seek:08x}]> ", host.name),
+            None => format!("[{}]> ", host.name),
+        },
+    }
 }
 
 /// A file in the user's configuration directory.
@@ -491,11 +514,12 @@ mod tests {
     fn the_prompt_shows_where_one_is() {
         let mut session = Session::new();
         session.view.seek = 0x5ae0;
-        assert_eq!(prompt_text(&session), "[0x00005ae0]> ");
+        assert_eq!(prompt_text(&mut session), "[0x00005ae0]> ");
         session.view.seek = 0xffff_ffff_8100_0000;
-        assert_eq!(prompt_text(&session), "[0xffffffff81000000]> ");
+        assert_eq!(prompt_text(&mut session), "[0xffffffff81000000]> ");
+        // A host that has gone leaves no trace in the prompt.
         session.view.remote = Some(1);
-        assert_eq!(prompt_text(&session), "[=!0xffffffff81000000]> ");
+        assert_eq!(prompt_text(&mut session), "[0xffffffff81000000]> ");
     }
 
     #[test]

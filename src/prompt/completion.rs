@@ -3,6 +3,8 @@
 use crate::commands::{self, ArgKind, Command, local};
 use crate::io::PLUGINS;
 use crate::io::beneath::Entry;
+use crate::output::Cancel;
+use crate::session::hosts::Peer;
 use crate::session::options::{self, Default as Initial, OPTIONS};
 use crate::session::{Permissions, Session};
 
@@ -44,6 +46,25 @@ pub fn complete(line: &str, cursor: usize, session: &Session) -> Completion {
     candidates.sort();
     candidates.dedup();
     Completion { start: place.start, candidates }
+}
+
+/// Completes `line` for `peer`, as the peer says. One that cannot say speaks the same language: the names of commands
+/// are the same there.
+pub fn complete_for(line: &str, cursor: usize, peer: &mut dyn Peer) -> Completion {
+    match peer.complete(line, cursor, &Cancel::new()) {
+        Ok(Some(found)) if line.is_char_boundary(found.start) && found.start <= cursor => {
+            let candidates = found.words.into_iter();
+            Completion { start: found.start, candidates: candidates.map(|text| word(text, None)).collect() }
+        }
+        Ok(None) => {
+            let Some(before) = line.get(..cursor) else { return Completion::default() };
+            let place = place(before);
+            let candidates = if matches!(place.kind, Kind::Name) { names(&before[place.start..]) } else { Vec::new() };
+            Completion { start: place.start, candidates }
+        }
+        // A line is typed here: there is no place to say what is wrong with the connection.
+        _ => Completion::default(),
+    }
 }
 
 /// Where the cursor stands.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::link::dial::Place;
 use crate::link::{Breaker, Framed, Link, unix};
 use crate::output::{Cancel, visible};
+use crate::session::servers::Guest;
 
 /// How often busy clients are looked after.
 const TICK: Duration = Duration::from_millis(100);
@@ -38,12 +40,14 @@ struct Shared {
     changed: Condvar,
 }
 
+/// Numbers for the clients of all servers of this process.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 #[derive(Default)]
 struct State {
     seats: HashMap<u64, (Arc<Seat>, Option<JoinHandle<()>>)>,
     /// Threads that have done their work and are to be joined.
     done: Vec<JoinHandle<()>>,
-    next: u64,
     stopping: bool,
 }
 
@@ -53,8 +57,13 @@ pub struct Seat {
     pub cancel: Cancel,
     /// What it had to show, and what it may do.
     pub gate: Arc<Gate>,
+    /// Where the client comes from.
+    pub peer: String,
+    since: Instant,
     breaker: Breaker,
     busy: Mutex<Option<Busy>>,
+    /// Says whether the client is gone, while its thread runs a command and writes to the connection.
+    watch: Mutex<Option<Box<dyn Fn() -> bool + Send + Sync>>>,
 }
 
 /// The connection of a client whose thread runs a command.
@@ -133,9 +142,16 @@ impl Clients {
         if state.seats.len() >= self.shared.options.clients {
             return Err(Error::new(Kind::Limit, format!("{} clients are here already", state.seats.len())));
         }
-        let id = state.next;
-        state.next += 1;
-        let seat = Arc::new(Seat { cancel: Cancel::new(), gate, breaker: link.breaker(), busy: Mutex::default() });
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let seat = Arc::new(Seat {
+            cancel: Cancel::new(),
+            gate,
+            peer: link.peer().to_string(),
+            since: Instant::now(),
+            breaker: link.breaker(),
+            busy: Mutex::default(),
+            watch: Mutex::default(),
+        });
         let (shared, mine) = (Arc::clone(&self.shared), Arc::clone(&seat));
         // The thread leaves through the lock held here, so its entry is there before it looks for it.
         let thread = Builder::new()
@@ -147,6 +163,28 @@ impl Clients {
         drop(state);
         self.shared.changed.notify_all();
         Ok(())
+    }
+
+    /// Who is here.
+    pub fn guests(&self) -> Vec<Guest> {
+        let state = self.shared.lock();
+        let guest = |(id, (seat, _)): (&u64, &(Arc<Seat>, _))| Guest {
+            id: *id,
+            peer: seat.peer.clone(),
+            connected: seat.since.elapsed(),
+        };
+        let mut guests: Vec<Guest> = state.seats.iter().map(guest).collect();
+        guests.sort_by_key(|guest| guest.id);
+        guests
+    }
+
+    /// Ends the connection and the command of one client; `false` when it is not here.
+    pub fn disconnect(&self, id: u64) -> bool {
+        let state = self.shared.lock();
+        let Some((seat, _)) = state.seats.get(&id) else { return false };
+        seat.cancel.set();
+        seat.breaker.trip();
+        true
     }
 
     /// Ends every client's connection and command, and waits for their threads.
@@ -184,7 +222,8 @@ impl Shared {
 
     /// The life of a client's thread.
     fn serve(&self, id: u64, link: Box<dyn Link>, seat: &Seat) {
-        let peer = link.peer().to_string();
+        let peer = &seat.peer;
+        self.tell(format_args!("client {id} from {peer} is here"));
         // A panic in one command is that client's misfortune alone.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let outcome = self.welcome(link, seat).and_then(|link| (self.service.serve)(link, seat, &self.options));
@@ -199,6 +238,7 @@ impl Shared {
             Ok(_) => {}
             Err(_) => eprintln!("{}: {peer}: the connection ended with an internal error", self.service.name),
         }
+        self.tell(format_args!("client {id} from {peer} has left"));
         let mut state = self.lock();
         if let Some((_, thread)) = state.seats.remove(&id) {
             state.done.extend(thread);
@@ -213,6 +253,14 @@ impl Shared {
             tls.accept(link, self.options.patience.min(HANDSHAKE), &seat.cancel).inspect_err(|_| seat.gate.close())?;
         seat.gate.identify(certificate);
         Ok(link)
+    }
+
+    /// Tells whoever listens what happens here.
+    fn tell(&self, what: std::fmt::Arguments<'_>) {
+        if let Some(events) = &self.options.events {
+            // Nobody listens any more when the server is being stopped.
+            let _ = events.send(format!("{}: {what}", self.service.name));
+        }
     }
 
     /// The life of the watching thread.
@@ -255,11 +303,23 @@ impl Seat {
         Ok((framed, result, signs))
     }
 
+    /// Runs `work`, which writes its output to the connection as it comes; the command is cancelled when `gone`
+    /// says so.
+    pub fn while_watched<R>(&self, gone: Box<dyn Fn() -> bool + Send + Sync>, work: impl FnOnce() -> R) -> R {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(gone);
+        let result = work();
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        result
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Busy>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn look_after(&self) {
+        if self.watch.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|gone| gone()) {
+            self.cancel.set();
+        }
         let mut busy = self.lock();
         let Some(Busy { framed, sign, signs, every }) = &mut *busy else { return };
         let mut gone = framed.is_gone();

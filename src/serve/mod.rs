@@ -7,8 +7,11 @@ pub mod arguments;
 pub mod audit;
 mod clients;
 mod gate;
+mod home;
 mod listener;
 pub mod rap;
+mod registry;
+pub mod tcp;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -17,6 +20,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,13 +29,15 @@ use rustix::io::Errno;
 use crate::error::{Error, Kind, Result};
 use crate::link::Link;
 use crate::link::dial::Place;
-use crate::session::Permissions;
+use crate::session::{LineSource, Permissions, Session};
 use crate::uri::{Authority, Uri};
 
 use listener::{Guest, Listener};
 
 pub use clients::{Clients, Seat};
 pub use gate::Gate;
+pub use home::Home;
+pub use registry::offer;
 
 /// A protocol that clients may speak.
 pub struct Service {
@@ -39,6 +45,8 @@ pub struct Service {
     pub name: &'static str,
     /// Whether its clients can present a token.
     pub presents_tokens: bool,
+    /// Whether clients share a session in any case, because their connections are too short for one of their own.
+    pub shares: bool,
     /// What a stranger could do, for the warning when it is offered beyond this machine.
     pub exposes: &'static str,
     /// Speaks with one client until it leaves.
@@ -46,7 +54,7 @@ pub struct Service {
 }
 
 /// Every service.
-pub const SERVICES: &[&Service] = &[&rap::SERVICE];
+pub const SERVICES: &[&Service] = &[&rap::SERVICE, &tcp::SERVICE];
 
 /// The service and the place that `uri` asks to listen at: `rap://:1234`, `raps://[host]:1234` and
 /// `rap+unix:///path/of/socket`, without a file. `None`: `uri` is something to open.
@@ -101,6 +109,10 @@ pub struct ServeOptions {
     pub insecure: bool,
     /// Where keys and tokens are kept; `None`: [`crate::link::private::state_directory`].
     pub state: Option<PathBuf>,
+    /// The session that the clients share; `None`: each has one of its own.
+    pub home: Option<Arc<Home>>,
+    /// Who is told when clients come and go.
+    pub events: Option<Sender<String>>,
 }
 
 impl Default for ServeOptions {
@@ -119,7 +131,29 @@ impl Default for ServeOptions {
             audit: None,
             insecure: false,
             state: None,
+            home: None,
+            events: None,
         }
+    }
+}
+
+impl ServeOptions {
+    /// The session of the client at `seat`.
+    fn session(&self, seat: &Seat) -> Session {
+        let mut session = self.home.as_ref().map_or_else(Session::new, |home| home.session());
+        session.cancel = seat.cancel.clone();
+        seat.gate.admit(&mut session);
+        session.lines = Some(Box::new(Nobody));
+        session
+    }
+}
+
+/// The keyboard of a client's session: there is none on this side.
+struct Nobody;
+
+impl LineSource for Nobody {
+    fn read_line(&mut self, _prompt: &str) -> Option<String> {
+        None
     }
 }
 
@@ -151,7 +185,10 @@ impl Server {
     /// # Errors
     /// [`Kind::Permission`] when other machines could reach it without encryption and credentials; when the address
     /// cannot be had; when a key, a token or a log cannot be used.
-    pub fn listen_at(service: &'static Service, place: &Place, options: ServeOptions) -> Result<Server> {
+    pub fn listen_at(service: &'static Service, place: &Place, mut options: ServeOptions) -> Result<Server> {
+        if service.shares && options.home.is_none() {
+            options.home = Some(Arc::default());
+        }
         let (rules, addresses) = gate::Rules::prepare(service, place, &options)?;
         let listener = Listener::bind(place, &addresses)?;
         let wake = UnixStream::pair().map_err(|e| Error::system("cannot make a pair of sockets", &e))?;
@@ -165,7 +202,32 @@ impl Server {
         self.0.listener.address().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
-    /// Serves until [`Server::stop`], and returns when the last client's thread has ended.
+    /// Where it listens, for people: an address or the path of a socket.
+    pub fn place(&self) -> String {
+        self.0.listener.to_string()
+    }
+
+    /// What whoever starts this server should know: its fingerprint, where its token is, who can reach it.
+    pub fn announcements(&self) -> &[String] {
+        self.0.clients.announcements()
+    }
+
+    /// The service's name.
+    pub fn service(&self) -> &'static str {
+        self.0.service.name
+    }
+
+    /// The clients.
+    pub fn clients(&self) -> &Clients {
+        &self.0.clients
+    }
+
+    /// Whether nobody has asked for the end yet.
+    pub fn is_running(&self) -> bool {
+        !self.0.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Says where it listens, and serves as [`Server::attend`] does.
     pub fn run(&self) {
         let Listening { service, listener, clients, .. } = &*self.0;
         let name = format!("{}{}", service.name, listener.transport(clients.encrypts()));
@@ -173,6 +235,12 @@ impl Server {
         for line in clients.announcements() {
             eprintln!("{name}: {line}");
         }
+        self.attend();
+    }
+
+    /// Serves until [`Server::stop`], and returns when the last client's thread has ended.
+    pub fn attend(&self) {
+        let clients = &self.0.clients;
         while !self.0.stopping.load(Ordering::SeqCst) {
             self.accept();
         }

@@ -20,12 +20,17 @@ use crate::protocol::rap::{
 };
 use crate::session::reach::opening;
 use crate::session::scope::{self, Scope};
-use crate::session::{LineSource, Permissions, Session};
+use crate::session::{Permissions, Session};
 use crate::uri::{Authority, Uri};
 
 /// The service.
-pub const SERVICE: Service =
-    Service { name: "rap", presents_tokens: true, exposes: "can read and change files here and run commands", serve };
+pub const SERVICE: Service = Service {
+    name: "rap",
+    shares: false,
+    presents_tokens: true,
+    exposes: "can read and change files here and run commands",
+    serve,
+};
 
 /// Bytes of replies that are collected before they are sent: enough for one system call to be worth it, and few
 /// enough to stay in the processor's cache.
@@ -52,23 +57,22 @@ pub fn listen(authority: &Authority, options: ServeOptions) -> Result<Server> {
 }
 
 fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()> {
-    let mut session = Session::new();
-    session.cancel = seat.cancel.clone();
-    seat.gate.admit(&mut session);
-    session.lines = Some(Box::new(Nobody));
-    let state = State { session, options, seat, ours: false, position: 0, awaited: 0, failure: String::new() };
-    match state.converse(Framed::new(link, None)) {
+    let session = options.session(seat);
+    let mut state = State {
+        session,
+        options,
+        seat,
+        ours: false,
+        position: 0,
+        awaited: 0,
+        failure: String::new(),
+        opened: Vec::new(),
+    };
+    let outcome = state.converse(Framed::new(link, None));
+    state.leave();
+    match outcome {
         Err(error) if error.kind() == Kind::Closed => Ok(()),
         outcome => outcome,
-    }
-}
-
-/// The keyboard of a client's session: there is none on this side.
-struct Nobody;
-
-impl LineSource for Nobody {
-    fn read_line(&mut self, _prompt: &str) -> Option<String> {
-        None
     }
 }
 
@@ -85,11 +89,13 @@ struct State<'a> {
     awaited: u32,
     /// Why the last OPEN failed.
     failure: String,
+    /// What the client opened in a session that it shares.
+    opened: Vec<u32>,
 }
 
 impl State<'_> {
     /// Answers packets until the client leaves. Replies leave together when no complete request is left.
-    fn converse(mut self, mut framed: Framed) -> Result<()> {
+    fn converse(&mut self, mut framed: Framed) -> Result<()> {
         let patience = Some(self.options.patience);
         loop {
             let (request, used) = match Request::decode(framed.arrived(), Limits::SERVER) {
@@ -221,9 +227,20 @@ impl State<'_> {
             return Err(Error::new(Kind::Limit, format!("{FILES} files are open already")));
         }
         let open = opening(&core, &self.session.view, &uri, access, &self.seat.cancel)?;
+        let before = core.io.current();
         let fd = core.io.open(&uri, &open)?;
-        core.io.map_whole(fd, 0)?;
-        drop(core);
+        if self.options.home.is_some() {
+            // Others have their maps here and their current file: this client alone sees its file.
+            if let Some(before) = before {
+                core.io.select(before)?;
+            }
+            drop(core);
+            self.session.view.descriptor = Some(fd);
+            self.opened.push(fd);
+        } else {
+            core.io.map_whole(fd, 0)?;
+            drop(core);
+        }
         self.session.view.seek = 0;
         self.position = 0;
         i32::try_from(fd + 1).map_err(|_| Error::new(Kind::Limit, "too many files"))
@@ -248,6 +265,15 @@ impl State<'_> {
         }
     }
 
+    /// Closes what the client opened where others stay.
+    fn leave(&mut self) {
+        let mut core = self.session.core();
+        for fd in self.opened.drain(..) {
+            // It may be closed already.
+            let _ = core.io.close(fd);
+        }
+    }
+
     fn seek(&mut self, whence: Whence, offset: u64) -> u64 {
         let position = self.position();
         match whence {
@@ -255,7 +281,8 @@ impl State<'_> {
             Whence::Current => *position = position.wrapping_add(offset),
             Whence::End => {
                 let core = self.session.core();
-                let current = core.io.current().and_then(|fd| core.io.descriptor(fd).ok());
+                let current =
+                    self.session.view.descriptor.or(core.io.current()).and_then(|fd| core.io.descriptor(fd).ok());
                 return current.map_or(0, |descriptor| descriptor.size().unwrap_or(u64::MAX));
             }
         }

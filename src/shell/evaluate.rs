@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use super::expand::Text;
 use super::grep::Grep;
-use super::tree::{Head, Script, Statement, Suffix};
+use super::tree::{Head, Script, Suffix};
 use super::{expand, help, html, iterate, modifiers, redirect};
 use crate::commands::local;
+use crate::commands::remote::mode;
 use crate::commands::script::capture::Capture;
 use crate::commands::system::program;
 use crate::commands::{self, ArgKind, script::macros};
@@ -40,7 +41,7 @@ pub fn nested<R>(session: &mut Session, work: impl FnOnce(&mut Session) -> Resul
 /// Runs every statement; one that fails is reported and the next one runs.
 pub fn script(session: &mut Session, script: &Script, out: &mut Out<'_>) -> Result<()> {
     for statement in &script.statements {
-        for _ in 0..statement.count {
+        for done in 0..statement.count {
             out.cancel().check()?;
             if session.view.quit.is_some() || session.shell.leave {
                 return Ok(());
@@ -48,10 +49,19 @@ pub fn script(session: &mut Session, script: &Script, out: &mut Out<'_>) -> Resu
             if !session.view.temporary {
                 session.view.prompt_seek = session.view.seek;
             }
-            let result = if session.view.depth == 1 {
-                remembered(session, statement, out)
-            } else {
-                run(session, &statement.head, &statement.suffixes, out)
+            let result = match session.view.remote.filter(|_| session.view.depth == 1) {
+                // The host repeats it: its count went along.
+                Some(_) if done > 0 && !mode::stays(&statement.source) => break,
+                Some(slot) => remembered(session, out, |session, out| {
+                    if mode::forward(session, slot, &statement.source, out)? {
+                        return Ok(());
+                    }
+                    run(session, &statement.head, &statement.suffixes, out)
+                }),
+                None if session.view.depth == 1 => {
+                    remembered(session, out, |session, out| run(session, &statement.head, &statement.suffixes, out))
+                }
+                None => run(session, &statement.head, &statement.suffixes, out),
             };
             result.or_else(|error| report(session, error, out))?;
         }
@@ -70,8 +80,12 @@ pub fn report(session: &mut Session, error: Error, out: &mut Out<'_>) -> Result<
     Ok(())
 }
 
-/// Runs a statement and keeps a copy of what it prints for `_`.
-fn remembered(session: &mut Session, statement: &Statement, out: &mut Out<'_>) -> Result<()> {
+/// Does `work` and keeps a copy of what it prints for `_`.
+fn remembered(
+    session: &mut Session,
+    out: &mut Out<'_>,
+    work: impl FnOnce(&mut Session, &mut Out<'_>) -> Result<()>,
+) -> Result<()> {
     let (style, cancel, terminal) = (out.style(), out.cancel().clone(), out.is_terminal());
     let (sink, errors) = out.split();
     let mut tee = Tee { sink, copy: Vec::new() };
@@ -79,7 +93,7 @@ fn remembered(session: &mut Session, statement: &Statement, out: &mut Out<'_>) -
     if terminal {
         inner = inner.on_terminal();
     }
-    let result = run(session, &statement.head, &statement.suffixes, &mut inner);
+    let result = work(session, &mut inner);
     if !tee.copy.is_empty() {
         session.shell.last_output = tee.copy;
     }

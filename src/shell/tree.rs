@@ -10,6 +10,8 @@ pub struct Script {
 /// One command with everything that is attached to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
+    /// The text that it was made of.
+    pub source: String,
     /// How often it runs (`3p8 1`).
     pub count: u64,
     /// The command.

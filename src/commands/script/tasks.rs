@@ -63,7 +63,8 @@ fn start(session: &mut Session, line: &str, transient: bool) -> Result<()> {
     if session.shell.tasks.list.iter().filter(|task| task.running()).count() >= TASKS_LIMIT {
         return Err(Error::new(Kind::Limit, format!("{TASKS_LIMIT} tasks run already")).hint("&b id ends one"));
     }
-    let view = View { depth: 0, quit: None, interactive: false, temporary: false, ..session.view.clone() };
+    let view =
+        View { depth: 0, quit: None, interactive: false, temporary: false, remote: None, ..session.view.clone() };
     let (core, cancel) = (session.shared(), Cancel::new());
     let frames: Vec<_> = session.shell.frames.last().cloned().into_iter().collect();
     let progress = Arc::new(Mutex::new(Progress { state: TaskState::Running, output: Vec::new() }));

@@ -132,6 +132,7 @@ impl<'t> Parser<'t> {
     }
 
     fn statement(&mut self) -> Result<Statement> {
+        let start = self.at;
         let (count, seek) = self.count()?;
         self.blanks();
         let mut interpreted = 0;
@@ -154,7 +155,8 @@ impl<'t> Parser<'t> {
         });
         let filters = suffixes.iter().take_while(|s| interpreted > 0 && matches!(s, Suffix::Grep(_))).count();
         suffixes.splice(filters..filters, std::iter::repeat_n(Suffix::Interpret, interpreted));
-        Ok(Statement { count, head, suffixes })
+        let source = self.text[start..self.at].trim_end().to_string();
+        Ok(Statement { source, count, head, suffixes })
     }
 
     /// A repeat count, or the discovery that the statement is a number: go there.
@@ -220,6 +222,10 @@ impl<'t> Parser<'t> {
                 let name = if self.rest().starts_with("!!") { "!!" } else { "!" };
                 self.at += name.len();
                 Ok(Head::Raw { name, text: self.foreign(name == "!!") })
+            }
+            Some('=' | 'R') if self.second() == Some('<') && !self.asks_help("=<") => {
+                self.at += 2;
+                Ok(Head::Raw { name: "=<", text: self.foreign(false) })
             }
             Some('&') if self.starts_task() => {
                 let name = if self.rest().starts_with("&t") { "&t" } else { "&" };
