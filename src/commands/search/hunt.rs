@@ -34,6 +34,9 @@ pub struct Seen {
     pub whole: bool,
 }
 
+/// A hit, with its bytes if they came along.
+pub type Catch = (Hit, Option<Seen>);
+
 impl Frame {
     /// Room for what belongs to `hit`, and its first address.
     fn room(self, hit: Hit) -> (u64, Seen) {
@@ -96,7 +99,7 @@ impl<'p> Hunt<'p> {
     }
 
     /// The next hit, with its bytes if they came along; `None` when there is no other.
-    pub fn next(&mut self, session: &mut Session, cancel: &Cancel) -> Result<Option<(Hit, Option<Seen>)>> {
+    pub fn next(&mut self, session: &mut Session, cancel: &Cancel) -> Result<Option<Catch>> {
         if let Hunt::Device(search) = self {
             if let Some(outcome) = search.next(session, cancel) {
                 return outcome;
@@ -116,7 +119,7 @@ impl<'p> Hunt<'p> {
 
 impl DeviceSearch<'_> {
     /// The next hit, or `None` when the device does not search (from here on).
-    fn next(&mut self, session: &mut Session, cancel: &Cancel) -> Option<Result<Option<(Hit, Option<Seen>)>>> {
+    fn next(&mut self, session: &mut Session, cancel: &Cancel) -> Option<Result<Option<Catch>>> {
         let length = self.keyword.value().len();
         loop {
             if let Some((address, seen)) = self.found.pop_front() {
