@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod cache;
+pub mod comments;
 pub mod compare;
 pub mod config;
 pub mod flags;
@@ -185,6 +186,7 @@ pub const FAMILIES: &[&Family] = &[
     &remote::FAMILY,
     &search::FAMILY,
     &block::FAMILY,
+    &comments::FAMILY,
     &compare::FAMILY,
     &config::FAMILY,
     &flags::FAMILY,

@@ -1,7 +1,9 @@
-//! Reading for a search: what is there and what is not, told apart.
+//! Reading for a search: what is there and what is not, told apart, and what lies around many hits.
+
+use std::collections::BTreeMap;
 
 use super::scan::Stretch;
-use super::{Io, SearchRequest, Settings};
+use super::{Io, Read, SearchRequest, Settings};
 use crate::error::Result;
 use crate::output::Cancel;
 
@@ -40,6 +42,38 @@ impl Io {
             _ => length,
         };
         Ok(Stretch::Hole(cut(hole)))
+    }
+
+    /// Many reads at once, each like [`Io::read`], with the number of bytes that were there in `done`. Those that begin
+    /// in a map, with nothing held back over them, travel together.
+    pub fn read_many(&mut self, settings: &Settings, reads: &mut [Read<'_>]) -> Result<()> {
+        let mut flights: BTreeMap<u32, Vec<(usize, Read<'_>)>> = BTreeMap::new();
+        for (index, read) in reads.iter_mut().enumerate() {
+            read.done = 0;
+            let length = read.buffer.len() as u64;
+            let held = self.layer(settings).and_then(|layer| self.overlay.next(layer, read.address));
+            if let (Some((fd, physical, access)), here) = self.piece(settings, read.address, length)
+                && access.read
+                && held.is_none_or(|(from, _)| from - read.address >= length)
+            {
+                let buffer = &mut read.buffer[..here as usize];
+                flights.entry(fd).or_default().push((index, Read { address: physical, buffer, done: 0 }));
+            }
+        }
+        let mut done = Vec::new();
+        for (fd, flight) in flights {
+            let (indexes, mut flight): (Vec<usize>, Vec<Read<'_>>) = flight.into_iter().unzip();
+            self.descriptor_mut(fd)?.device().read_many(&mut flight)?;
+            done.extend(indexes.into_iter().zip(flight.iter().map(|read| read.done)));
+        }
+        for (index, count) in done {
+            reads[index].done = count;
+        }
+        for read in reads.iter_mut().filter(|read| read.done < read.buffer.len()) {
+            let rest = read.address.wrapping_add(read.done as u64);
+            read.done += self.read(settings, rest, &mut read.buffer[read.done..])?;
+        }
+        Ok(())
     }
 
     /// Lets the device search that all of `length` bytes at `address` lie in. `None` when there is no such device,

@@ -115,10 +115,8 @@ const DIFFERENT: &[(&str, &[&str])] = &[
     ),
     ("needs file magic", &["search: cmd.hit for /B"]),
     (
-        "needs analysis, registers, comments or types",
+        "needs analysis, registers or types",
         &[
-            "loops: iter comment",
-            "loops: repeat comments",
             "loops: repeat registers",
             "pf: pfd.test E (elf_type)var0",
             "write: Write reanalysis keeps already unreachable block",

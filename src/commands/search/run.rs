@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::hunt::Hunt;
+use super::hunt::{Frame, Hunt, Seen};
 use super::query::{Query, Shown};
 use super::range;
 use crate::commands::literal;
 use crate::error::{Error, Kind, Result};
-use crate::io::scan::{Hit, Wanted};
+use crate::io::scan::{Hit, Pattern, Wanted};
 use crate::output::{Executor, Item, Mode, Out, Style, visible};
 use crate::session::context::Args;
 use crate::session::flags::check_name;
@@ -98,6 +98,18 @@ impl Options {
             command: ctx.option_text("cmd.hit"),
         })
     }
+
+    /// What of the bytes at a hit its row shows.
+    fn frame(&self, query: &Query, mode: Mode) -> Option<Frame> {
+        if !self.show || matches!(mode, Mode::Quiet | Mode::Commands) {
+            return None;
+        }
+        match (query.shown, &query.pattern) {
+            (Shown::Text, _) => Some(Frame { bytes: SHOWN, around: AROUND }),
+            (Shown::Hex, Pattern::Bytes(keyword)) if keyword.is_exact() => None,
+            _ => Some(Frame { bytes: SHOWN, around: 0 }),
+        }
+    }
 }
 
 /// Reads the arguments of the search command `name` and runs it. `work` takes the place of `cmd.hit`.
@@ -131,6 +143,7 @@ pub fn run(
     }
     let most = if query.first_only { 1 } else { options.most };
     let cancel = out.cancel().clone();
+    let frame = options.frame(query, out.mode());
     let mut count = 0;
     session.view.last = 0;
     for extent in extents {
@@ -138,12 +151,20 @@ pub fn run(
             out.note(format_args!("Searching {} bytes in [0x{:x}-0x{:x}]", extent.length(), extent.first, extent.last));
         }
         let left = if most == 0 { 0 } else { most - count };
-        let mut hunt = Hunt::new(&query.pattern, options.wanted, extent, query.backward, left);
-        while let Some(hit) = hunt.next(session, &cancel)? {
+        let mut hunt = Hunt::new(query, options.wanted, extent, left, frame);
+        while let Some((hit, seen)) = hunt.next(session, &cancel)? {
+            // Only hits that are shown count.
+            cancel.check()?;
             let name = format!("{}{}_{count}", options.prefix, options.number);
             count += 1;
             session.view.last = count;
-            found(session, query, &options, &name, hit, args, out)?;
+            let seen = match (frame, seen) {
+                (Some(frame), None) => {
+                    session.with(|core, view| frame.read(&mut Ctx { core, view, out, args }, hit))?
+                }
+                (_, seen) => seen.unwrap_or_default(),
+            };
+            found(session, query, &options, &name, hit, &seen, out)?;
             if options.flags && count == FLAGS {
                 out.note(format_args!("no flags for further hits: {FLAGS} are enough"));
             }
@@ -178,7 +199,7 @@ pub fn first(session: &mut Session, query: &Query, args: &Args, out: &mut Out<'_
         Ok::<_, Error>((wanted, range::extents(&ctx)?))
     })?;
     for extent in extents {
-        if let Some(hit) = Hunt::new(&query.pattern, wanted, extent, query.backward, 1).next(session, &cancel)? {
+        if let Some((hit, _)) = Hunt::new(query, wanted, extent, 1, None).next(session, &cancel)? {
             return Ok(Some(hit));
         }
     }
@@ -192,56 +213,44 @@ fn found(
     options: &Options,
     name: &str,
     hit: Hit,
-    args: &Args,
+    seen: &Seen,
     out: &mut Out<'_>,
 ) -> Result<()> {
-    session.with(|core, view| {
-        let mut ctx = Ctx { core, view, out, args };
-        if options.flags && ctx.view.last <= FLAGS {
-            ctx.core.flags.set(name, hit.address, hit.length as u64);
-            ctx.core.flags.set_space(name, Some(SPACE));
+    if options.flags && session.view.last <= FLAGS {
+        session.with(|core, _| {
+            core.flags.set(name, hit.address, hit.length as u64);
+            core.flags.set_space(name, Some(SPACE));
+        });
+    }
+    if !options.show {
+        return Ok(());
+    }
+    let own = seen.bytes.get(seen.before..seen.before + seen.own).unwrap_or_default();
+    let more = if hit.length > SHOWN { "..." } else { "" };
+    let (mut kind, mut data, mut value) = (None, None, None);
+    match (query.shown, &query.pattern) {
+        (Shown::Text, _) => (kind, data) = (Some("string"), Some(text(seen))),
+        (Shown::Hex, Pattern::Bytes(keyword)) if keyword.is_exact() => {
+            let bytes = &keyword.value()[..hit.length.min(SHOWN)];
+            (kind, data) = (Some("hexpair"), Some(format!("{}{more}", faster_hex::hex_string(bytes))));
         }
-        if !options.show {
-            return Ok(());
-        }
-        let size = hit.length.min(SHOWN);
-        let (mut kind, mut data, mut value) = (None, None, None);
-        match query.shown {
-            _ if matches!(ctx.out.mode(), Mode::Quiet | Mode::Commands) => {}
-            Shown::Text => (kind, data) = (Some("string"), Some(text_at(&mut ctx, hit, size)?)),
-            Shown::Hex => {
-                let mut bytes = vec![0; size];
-                ctx.read_into(hit.address, &mut bytes)?;
-                let more = if hit.length > size { "..." } else { "" };
-                (kind, data) = (Some("hexpair"), Some(format!("{}{more}", faster_hex::hex_string(&bytes))));
-            }
-            Shown::Value { big_endian } => {
-                let mut bytes = vec![0; size];
-                ctx.read_into(hit.address, &mut bytes)?;
-                value = Some(literal::value(&bytes, big_endian));
-            }
-        }
-        ctx.out.item(&Row { offset: hit.address, kind, data, value, size: hit.length, name })?;
-        if ctx.out.is_terminal() { ctx.out.flush() } else { Ok(()) }
-    })
+        (Shown::Hex, _) => (kind, data) = (Some("hexpair"), Some(format!("{}{more}", faster_hex::hex_string(own)))),
+        (Shown::Value { big_endian }, _) => value = Some(literal::value(own, big_endian)),
+    }
+    out.item(&Row { offset: hit.address, kind, data, value, size: hit.length, name })?;
+    if out.is_terminal() { out.flush() } else { Ok(()) }
 }
 
 /// The text of a hit, with the printable characters around it.
-fn text_at(ctx: &mut Ctx<'_, '_>, hit: Hit, size: usize) -> Result<String> {
-    let before = hit.address.min(AROUND as u64) as usize;
-    let behind = if hit.length > size { 0 } else { AROUND.min((u64::MAX - hit.address) as usize - (size - 1)) };
-    let mut bytes = vec![0; before + size + behind];
+fn text(seen: &Seen) -> String {
+    let around = |bytes: &[u8]| -> String {
+        bytes.iter().filter(|byte| (0x20..0x7f).contains(*byte)).map(|byte| char::from(*byte)).collect()
+    };
+    let (head, rest) = seen.bytes.split_at(seen.before);
+    let (body, tail) = rest.split_at(seen.own);
     // What is not there must not show as text.
-    let valid = ctx.read_into(hit.address - before as u64, &mut bytes)?;
-    let around =
-        |bytes: &[u8]| bytes.iter().filter(|b| (0x20..0x7f).contains(*b)).map(|b| char::from(*b)).collect::<String>();
-    let (head, rest) = bytes.split_at(before);
-    let (body, tail) = rest.split_at(size);
-    let tail = if valid < bytes.len() { "".to_string() } else { around(tail) };
-    let mut text = around(head);
-    text.push_str(&spelled(body));
-    text.push_str(&tail);
-    Ok(text)
+    let (head, tail) = if seen.whole { (head, tail) } else { (&[][..], &[][..]) };
+    format!("{}{}{}", around(head), spelled(body), around(tail))
 }
 
 /// `bytes` with what cannot be printed as escapes; the zeros of wide characters vanish.

@@ -74,6 +74,11 @@ impl Keyword {
         self.distance > 0
     }
 
+    /// Whether hits are these very bytes.
+    pub fn is_exact(&self) -> bool {
+        self.mask.is_none() && self.distance == 0
+    }
+
     /// Whether the keyword lies at the start of `bytes`.
     fn lies_at(&self, bytes: &[u8]) -> bool {
         let Some(bytes) = bytes.get(..self.value.len()) else { return false };
