@@ -3,6 +3,7 @@
 //! Layers, from the top: patch (a command's temporary bytes) → overlay (`io.cache`) → maps (virtual addresses)
 //! → pages (remote devices only) → device. Everything is positional; nothing here keeps a cursor.
 
+pub mod beneath;
 mod check;
 mod commit;
 mod edit;
@@ -10,17 +11,22 @@ mod lent;
 pub mod overlay;
 pub mod pages;
 pub mod plugin;
+pub mod scan;
 mod sigbus;
+mod stretch;
 pub mod space;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
+use crate::link::Security;
 use crate::output::{Cancel, Executor};
 use crate::uri::Uri;
 
+pub use beneath::{Beneath, Root};
 pub use overlay::{Layer, Overlay};
 pub use plugin::{PLUGINS, Plugin};
 pub use space::{Map, Priority, Space};
@@ -105,6 +111,24 @@ pub struct Read<'a> {
     pub done: usize,
 }
 
+/// What [`Device::search`] looks for: the addresses in a stretch of the device at which `needle` lies whole.
+/// Hits may overlap; the caller drops those that it does not want.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchRequest {
+    /// Physical address of the first byte searched.
+    pub address: u64,
+    /// Bytes searched. A hit ends within them.
+    pub length: u64,
+    /// The bytes looked for; never empty.
+    pub needle: Vec<u8>,
+    /// Which bits of each byte must agree, as long as the needle; `None`: all.
+    pub mask: Option<Vec<u8>>,
+    /// Hits are multiples of this physical address; 0 and 1: any.
+    pub align: u64,
+    /// Most hits reported; 0: all.
+    pub limit: u64,
+}
+
 /// Something with bytes at addresses. Reads and writes are positional; addresses are physical (from the device's
 /// own 0). Optional abilities answer `None` by default, so callers ask the device instead of knowing schemes.
 pub trait Device: Send {
@@ -125,6 +149,11 @@ pub trait Device: Send {
         None
     }
 
+    /// How many bytes from `address` are zero, when the device knows without reading them: a hole in a file.
+    fn zeros(&mut self, _address: u64) -> u64 {
+        0
+    }
+
     /// Changes the size in bytes.
     fn resize(&mut self, _size: u64) -> Result<()> {
         Err(Error::new(Kind::Unsupported, "the device cannot be resized"))
@@ -136,6 +165,18 @@ pub trait Device: Send {
             read.done = self.read_at(read.address, read.buffer)?;
         }
         Ok(())
+    }
+
+    /// Looks for bytes where they lie, when the device can do it for less than reading them takes: a remote one lets
+    /// its server search. `found` gets the physical address of each hit, in rising order, and ends the search with
+    /// `false`. `None`: read and look for yourself; nothing was reported then.
+    fn search(
+        &mut self,
+        _request: &SearchRequest,
+        _cancel: &Cancel,
+        _found: &mut dyn FnMut(u64) -> bool,
+    ) -> Option<Result<()>> {
+        None
     }
 
     /// Whether this only holds the place of a device that is lent out.
@@ -160,11 +201,41 @@ pub struct Open {
     pub cancel: Cancel,
     /// How long to wait for a peer (`net.timeout`).
     pub timeout: Duration,
+    /// Which files of this machine can be reached by path.
+    pub root: Beneath,
+    /// What is trusted, and shown, when a peer is reached (`net.*`).
+    pub security: Security,
+    /// What the user should know about how it went.
+    pub notices: Notices,
+}
+
+/// Lines for the user that come up where nothing can be printed. Clones collect into the same list.
+#[derive(Debug, Clone, Default)]
+pub struct Notices(Arc<Mutex<Vec<String>>>);
+
+impl Notices {
+    /// Adds a line.
+    pub fn push(&self, line: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    /// The lines that were added since they were last taken.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Default for Open {
     fn default() -> Open {
-        Open { access: Access::RX, create: false, cancel: Cancel::new(), timeout: Duration::from_secs(3) }
+        Open {
+            access: Access::RX,
+            create: false,
+            cancel: Cancel::new(),
+            timeout: Duration::from_secs(3),
+            root: None,
+            security: Security::default(),
+            notices: Notices::default(),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+pub use credentials::Token;
 pub use dial::{Security, dial};
 pub use framed::{Framed, Traffic};
 pub use tcp::connect;
@@ -34,6 +35,11 @@ pub trait Link: Read + Write + Send {
 
     /// A handle that ends the stream from another thread: whoever waits on it wakes up.
     fn breaker(&self) -> Breaker;
+
+    /// The secret that opens the peer's door. Only a stream that nobody else can read has one.
+    fn token(&self) -> Option<&Token> {
+        None
+    }
 
     /// Says that nothing more will be sent; what the peer still sends can be read.
     fn finish(&mut self) -> io::Result<()> {
@@ -64,6 +70,9 @@ impl Link for Box<dyn Link> {
     }
     fn breaker(&self) -> Breaker {
         (**self).breaker()
+    }
+    fn token(&self) -> Option<&Token> {
+        (**self).token()
     }
     fn finish(&mut self) -> io::Result<()> {
         (**self).finish()

@@ -211,11 +211,13 @@ impl Client {
 
     fn first_flight(&mut self, cancel: &Cancel, probe: bool) -> std::result::Result<(), Refusal> {
         let patience = Some(self.target.timeout);
-        let mut framed = Framed::new((self.dial)(cancel)?, Some(cancel.clone()));
+        let link = (self.dial)(cancel)?;
+        let hello = link.token().map_or_else(|| PROBE.to_string(), |token| format!("{PROBE} {}", token.word()));
+        let mut framed = Framed::new(link, Some(cancel.clone()));
         let path = &self.target.path;
         // The probe comes first, so that the server knows whom it speaks with when the file cannot be opened.
         if probe {
-            Request::Command { verb: Verb::Command, text: PROBE.as_bytes() }.encode(framed.queue())?;
+            Request::Command { verb: Verb::Command, text: hello.as_bytes() }.encode(framed.queue())?;
         }
         if !path.is_empty() {
             Request::Open { flags: self.target.flags, path: path.as_bytes() }.encode(framed.queue())?;
@@ -226,7 +228,11 @@ impl Client {
         let mut capabilities = None;
         if probe {
             let answer = command_reply(&mut framed, patience, patience).map_err(silent)?;
-            capabilities = Capabilities::parse(&String::from_utf8_lossy(&answer));
+            let answer = String::from_utf8_lossy(&answer);
+            if let Some(error) = turned_away(&answer, &self.target.place) {
+                return Err(Refusal::Other(error));
+            }
+            capabilities = Capabilities::parse(&answer);
         }
         let mut opened = true;
         if !path.is_empty() {
@@ -301,6 +307,17 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
         Refusal::Other(error)
     }
+}
+
+/// Why a server does not let this client in, if that is its answer to the hello.
+fn turned_away(answer: &str, place: &str) -> Option<Error> {
+    let (_, reason) = answer.strip_prefix("rap/")?.split_once(" error=")?;
+    let error = Error::new(Kind::Permission, format!("{place} does not let us in: {}", visible(reason.trim_end())));
+    Some(
+        error.hint(
+            "a token comes from net.token.file or REMORA_TOKEN, and is presented over raps:// and rap+unix:// alone",
+        ),
+    )
 }
 
 fn silent(error: Error) -> Refusal {

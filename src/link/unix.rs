@@ -30,16 +30,17 @@ impl Unix {
     }
 }
 
-/// Connects to the socket at `path`.
+/// Connects to the socket at `path`. Returns the user id of the process that listens there, too.
 ///
 /// # Errors
 /// [`Kind::Unreachable`] when nobody listens there.
-pub fn connect(path: &Path) -> Result<Unix> {
+pub fn connect(path: &Path) -> Result<(Unix, u32)> {
     let failed = |e: &io::Error| {
         Error::new(Kind::Unreachable, format!("cannot connect to {}: {}", path.display(), crate::error::plain(e)))
     };
     let stream = UnixStream::connect(path).map_err(|e| failed(&e))?;
-    Unix::new(stream, format!("unix://{}", path.display())).map_err(|e| failed(&e))
+    let user = peer_uid(&stream)?;
+    Ok((Unix::new(stream, path.display().to_string()).map_err(|e| failed(&e))?, user))
 }
 
 /// The user id of the process that opened the other end of `stream` (SO_PEERCRED, unix(7)).
@@ -47,6 +48,11 @@ pub fn peer_uid(stream: &UnixStream) -> Result<u32> {
     rustix::net::sockopt::socket_peercred(stream)
         .map(|credentials| credentials.uid.as_raw())
         .map_err(|e| Error::system("cannot see who connects", &e.into()))
+}
+
+/// Whether `user` may act for us: this process's own user, or root.
+pub fn is_ours(user: u32) -> bool {
+    user == 0 || user == rustix::process::geteuid().as_raw()
 }
 
 impl Read for Unix {

@@ -16,16 +16,18 @@ use std::sync::Arc;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::commands::open::open_uri;
 use crate::error::{Error, Kind, Result};
-use crate::io::{Access, Open};
+use crate::io::Access;
 use crate::number;
-use crate::output::Executor;
+use crate::output::{Executor, visible};
 use crate::prompt::{Prompt, Read, SharedPrompt};
-use crate::serve::{self, SERVICES, ServeOptions};
+use crate::serve::{self, ServeOptions};
 use crate::session::hosts::{self, Line};
+use crate::session::reach::opening;
 use crate::session::scope::Scope;
 use crate::session::{Session, options};
-use crate::uri::{Authority, Uri};
+use crate::uri::Uri;
 
 use arguments::{Arguments, Version};
 use console::Console;
@@ -111,7 +113,14 @@ impl Program {
             let end = self.line("oL").break_value();
             return Ok(self.leave(end));
         }
+        let (options, _) = serve::arguments::parse(&self.arguments.server)?;
+        let unused = |program: &Program| match program.arguments.server.first() {
+            Some(flag) => Err(Error::new(Kind::Usage, format!("{flag} is for servers"))
+                .hint("a server is rap://:PORT, raps://[HOST]:PORT or rap+unix:///PATH")),
+            None => Ok(()),
+        };
         let Some(file) = self.arguments.file.clone() else {
+            unused(&self)?;
             if self.arguments.no_file || self.arguments.connect.is_some() {
                 return self.session(None);
             }
@@ -119,10 +128,13 @@ impl Program {
             return Ok(FAILED);
         };
         let uri = Uri::parse(&file);
-        match listening(&uri)? {
-            Some(_) => self.serve(&uri),
-            None => self.session(Some(&uri)),
+        let listening =
+            serve::listening(&uri).map_err(|error| error.context(format_args!("cannot open '{}'", visible(&file))))?;
+        if listening.is_some() {
+            return self.serve(&uri, options);
         }
+        unused(&self)?;
+        self.session(Some(&uri))
     }
 
     fn print(mut self, text: &str) -> Result<i32> {
@@ -147,14 +159,14 @@ impl Program {
     }
 
     /// Serves until Ctrl-C.
-    fn serve(&self, uri: &Uri) -> Result<i32> {
+    fn serve(&self, uri: &Uri, options: ServeOptions) -> Result<i32> {
         let (reader, writer) = io::pipe().map_err(|error| Error::system("cannot make a pipe", &error))?;
         for signal in [SIGINT, SIGTERM] {
             let writer = writer.try_clone().map_err(|error| Error::system("cannot copy a pipe", &error))?;
             signal_hook::low_level::pipe::register(signal, writer)
                 .map_err(|error| Error::system("cannot catch signals", &error))?;
         }
-        let server = serve::listen(uri, ServeOptions::default())?;
+        let server = serve::listen(uri, options)?;
         let stopper = server.clone();
         std::thread::spawn(move || {
             // Any end of the wait is a reason to stop.
@@ -170,6 +182,10 @@ impl Program {
         self.catch_interrupts()?;
         if self.console.colorful() {
             self.set("scr.color=1")?;
+        }
+        if self.prompts {
+            // Somebody is there to see the certificate of a new host.
+            self.set("net.firstuse=true")?;
         }
         // What these decide is decided when the file is opened; what is wrong with them is said with the others.
         for setting in self.arguments.settings.clone().iter().filter(|text| early(text)) {
@@ -207,19 +223,15 @@ impl Program {
             Some(text) => self.evaluate(&text)?,
             None => 0,
         };
-        let timeout = self.session.timeout();
-        let open = Open {
-            access: if self.arguments.write { Access::RWX } else { Access::RX },
-            cancel: self.session.cancel.clone(),
-            timeout,
-            ..Open::default()
-        };
-        self.session.with(|core, view| {
-            let fd = core.io.open(uri, &open)?;
-            core.io.map_whole(fd, at)?;
+        let access = if self.arguments.write { Access::RWX } else { Access::RX };
+        let open = opening(&self.session.core(), &self.session.view, uri, access, &self.session.cancel)?;
+        let outcome = self.session.with(|core, view| {
+            open_uri(core, uri, &open, Some(at))?;
             view.seek = at;
             Ok(())
-        })
+        });
+        open.notices.take().iter().for_each(|line| self.console.note(line));
+        outcome
     }
 
     /// The rc file, `-e` and its relatives, and the place to start at.
@@ -465,15 +477,6 @@ fn early(setting: &str) -> bool {
     ["io.", "net."].iter().any(|start| setting.trim_start().starts_with(start))
 }
 
-/// The address to listen at, when `uri` asks for a server: `rap://:1234` and `rap://[host]:1234` without a `/`.
-fn listening(uri: &Uri) -> Result<Option<Authority>> {
-    if !SERVICES.iter().any(|service| uri.scheme() == Some(service.name)) {
-        return Ok(None);
-    }
-    let authority = Authority::parse(uri.rest()).map_err(|error| error.context(format_args!("cannot open '{uri}'")))?;
-    Ok(authority.file.is_none().then_some(authority))
-}
-
 /// `[0x00005ae0]> `; in remote command mode with the host, and where one is over there.
 fn prompt_text(session: &mut Session) -> String {
     let cancel = session.cancel.clone();
@@ -505,19 +508,7 @@ fn base(variable: &str, default: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rap_uri_without_a_slash_listens() {
-        let address = |text: &str| listening(&Uri::parse(text)).unwrap().map(|authority| authority.endpoint());
-        assert_eq!(address("rap://:1234").as_deref(), Some(":1234"));
-        assert_eq!(address("rap://127.0.0.1:0").as_deref(), Some("127.0.0.1:0"));
-        assert_eq!(address("rap://[::1]:9").as_deref(), Some("[::1]:9"));
-        assert_eq!(address("rap://host:1234/"), None);
-        assert_eq!(address("rap://host:1234//bin/ls"), None);
-        assert_eq!(address("/bin/ls"), None);
-        assert_eq!(address("tcp://:9090").as_deref(), Some(":9090"));
-        assert!(listening(&Uri::parse("rap://host:99999")).is_err());
-    }
+    use crate::session::Value;
 
     #[test]
     fn the_prompt_shows_where_one_is() {

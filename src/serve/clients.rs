@@ -2,19 +2,25 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::gate::{Gate, Rules};
 use super::{ServeOptions, Service};
 use crate::error::{Error, Kind, Result};
-use crate::link::{Breaker, Framed, Link};
+use crate::link::dial::Place;
+use crate::link::{Breaker, Framed, Link, unix};
 use crate::output::{Cancel, visible};
 use crate::session::servers::Guest;
 
 /// How often busy clients are looked after.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Address space of a client's stack. Memory is used only as far as a command really goes, so that an idle client
 /// costs a few pages; nested scripts get room.
@@ -29,6 +35,7 @@ pub struct Clients {
 struct Shared {
     service: &'static Service,
     options: ServeOptions,
+    rules: Arc<Rules>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -48,6 +55,8 @@ struct State {
 pub struct Seat {
     /// Ends the client's running command; set when the client or the server goes away.
     pub cancel: Cancel,
+    /// What it had to show, and what it may do.
+    pub gate: Arc<Gate>,
     /// Where the client comes from.
     pub peer: String,
     since: Instant,
@@ -67,9 +76,16 @@ struct Busy {
 }
 
 impl Clients {
-    /// No clients yet.
+    /// No clients yet; they will come over lines that are private already, such as those inside this process.
     pub fn new(service: &'static Service, options: ServeOptions) -> Result<Clients> {
-        let shared = Arc::new(Shared { service, options, state: Mutex::default(), changed: Condvar::new() });
+        let (rules, _) = Rules::prepare(service, &Place::Unix(PathBuf::new()), &options)?;
+        Clients::under(service, options, rules)
+    }
+
+    /// No clients yet; `rules` are for those that come.
+    pub(super) fn under(service: &'static Service, options: ServeOptions, rules: Rules) -> Result<Clients> {
+        let rules = Arc::new(rules);
+        let shared = Arc::new(Shared { service, options, rules, state: Mutex::default(), changed: Condvar::new() });
         let watched = Arc::clone(&shared);
         let watcher = Builder::new()
             .name(format!("{}-watch", service.name))
@@ -78,11 +94,43 @@ impl Clients {
         Ok(Clients { shared, watcher: Mutex::new(Some(watcher)) })
     }
 
-    /// Serves `link` in a thread of its own.
+    /// Whether the lines to clients are encrypted.
+    pub fn encrypts(&self) -> bool {
+        self.shared.rules.tls.is_some()
+    }
+
+    /// What there is to say when the server starts.
+    pub fn announcements(&self) -> &[String] {
+        &self.shared.rules.announcements
+    }
+
+    /// Serves the client at the other end of `link`, as [`Clients::admit_as`].
+    pub fn admit(&self, link: Box<dyn Link>) -> Result<()> {
+        let from = link.peer().to_string();
+        self.admit_as(link, &from, None)
+    }
+
+    /// Serves the client that came over `link` `from` somewhere, a process of `user` if it is on this machine. It gets
+    /// a thread of its own, where it has to show what the server asks for.
     ///
     /// # Errors
-    /// When there are too many clients, or no more threads.
-    pub fn admit(&self, link: Box<dyn Link>) -> Result<()> {
+    /// [`Kind::Permission`] for other users at a Unix socket; when there are too many clients, or no more threads.
+    pub fn admit_as(&self, link: Box<dyn Link>, from: &str, user: Option<u32>) -> Result<()> {
+        let gate = Gate::new(Arc::clone(&self.shared.rules), self.shared.service.name, from.to_string(), user);
+        let gate = Arc::new(gate);
+        let stranger = user.is_some_and(|user| !unix::is_ours(user));
+        let outcome = if stranger {
+            Err(Error::new(Kind::Permission, "this socket is for its owner alone"))
+        } else {
+            self.seat(link, Arc::clone(&gate))
+        };
+        outcome.map_err(|error| {
+            // The log must know of it; when it cannot, that is the worse news.
+            gate.refused(&error).err().unwrap_or(error)
+        })
+    }
+
+    fn seat(&self, link: Box<dyn Link>, gate: Arc<Gate>) -> Result<()> {
         let mut state = self.shared.lock();
         for thread in state.done.drain(..) {
             // A client's panic was reported when it happened.
@@ -97,6 +145,7 @@ impl Clients {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let seat = Arc::new(Seat {
             cancel: Cancel::new(),
+            gate,
             peer: link.peer().to_string(),
             since: Instant::now(),
             breaker: link.breaker(),
@@ -176,7 +225,12 @@ impl Shared {
         let peer = &seat.peer;
         self.tell(format_args!("client {id} from {peer} is here"));
         // A panic in one command is that client's misfortune alone.
-        match catch_unwind(AssertUnwindSafe(|| (self.service.serve)(link, seat, &self.options))) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = self.welcome(link, seat).and_then(|link| (self.service.serve)(link, seat, &self.options));
+            // The log comes last, and its failure before whatever else went wrong.
+            seat.gate.left(&outcome).and(outcome)
+        }));
+        match outcome {
             // The message may quote the client, who shall not steer this terminal.
             Ok(Err(error)) if !self.lock().stopping => {
                 eprintln!("{}: {peer}: {}", self.service.name, visible(&error.to_string()));
@@ -189,6 +243,16 @@ impl Shared {
         if let Some((_, thread)) = state.seats.remove(&id) {
             state.done.extend(thread);
         }
+    }
+
+    /// What comes before the service: the log, and encryption.
+    fn welcome(&self, link: Box<dyn Link>, seat: &Seat) -> Result<Box<dyn Link>> {
+        seat.gate.came()?;
+        let Some(tls) = &self.rules.tls else { return Ok(link) };
+        let (link, certificate) =
+            tls.accept(link, self.options.patience.min(HANDSHAKE), &seat.cancel).inspect_err(|_| seat.gate.close())?;
+        seat.gate.identify(certificate);
+        Ok(link)
     }
 
     /// Tells whoever listens what happens here.

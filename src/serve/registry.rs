@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use super::{Home, SERVICES, ServeOptions, Server};
+use super::{Home, SERVICES, ServeOptions, Server, arguments};
 use crate::error::{Error, Kind, Result};
+use crate::link::dial::Place;
 use crate::session::servers::{self, Guest, Request};
 use crate::session::{Doors, Session};
-use crate::uri::Authority;
+use crate::uri::Uri;
 
 /// Lets `session` start servers, which end with it.
 pub fn offer(session: &mut Session) {
@@ -17,10 +18,10 @@ pub fn offer(session: &mut Session) {
 
 fn listen(session: &Session, request: Request<'_>) -> Result<Arc<dyn servers::Server>> {
     let unknown = || Error::new(Kind::Unsupported, format!("'{}' is not served here", request.service));
-    let service = SERVICES.iter().find(|service| service.name == request.service).ok_or_else(unknown)?;
-    let options =
-        ServeOptions { home: Some(Arc::new(Home::of(session))), events: request.events, ..ServeOptions::default() };
-    let server = Server::listen(service, &place(request.words)?, options)?;
+    let service = *SERVICES.iter().find(|service| service.name == request.service).ok_or_else(unknown)?;
+    let (options, words) = arguments::parse(request.words)?;
+    let options = ServeOptions { home: Some(Arc::new(Home::of(session))), events: request.events, ..options };
+    let server = Server::listen_at(service, &place(service.name, &words)?, options)?;
     let running = server.clone();
     let thread = Builder::new()
         .name(format!("{}-accept", service.name))
@@ -29,19 +30,25 @@ fn listen(session: &Session, request: Request<'_>) -> Result<Arc<dyn servers::Se
     Ok(Arc::new(Running { server, thread: Mutex::new(Some(thread)) }))
 }
 
-/// Where to listen: `1234`, `:1234`, `127.0.0.1:1234`.
-fn place(words: &[String]) -> Result<Authority> {
+/// Where to listen: `1234`, `:1234`, `127.0.0.1:1234`, or a URI for what is encrypted or local: `raps://:1234`.
+fn place(service: &str, words: &[String]) -> Result<Place> {
     let [word] = words else {
         let text = words.join(" ");
         return Err(Error::new(Kind::Usage, format!("'{text}' is no place to listen at")).hint("[host:]port"));
     };
-    let word = word.split_once("://").map_or(word.as_str(), |(_, rest)| rest);
-    let alone = word.bytes().all(|byte| byte.is_ascii_digit());
-    let authority = Authority::parse(&if alone { format!(":{word}") } else { word.to_string() })?;
-    if authority.port.is_none() || authority.file.as_deref().is_some_and(|file| !file.is_empty()) {
-        return Err(Error::new(Kind::Usage, format!("'{word}' is no place to listen at")).hint("[host:]port"));
+    let text = match word.contains("://") {
+        true => word.clone(),
+        false if word.bytes().all(|byte| byte.is_ascii_digit()) => format!("{service}://:{word}"),
+        false => format!("{service}://{word}"),
+    };
+    let no_place = || Error::new(Kind::Usage, format!("'{word}' is no place to listen at")).hint("[host:]port");
+    match Place::parse(service, &Uri::parse(&text))? {
+        Some((place, file)) if file.as_deref().unwrap_or_default().is_empty() => match &place {
+            Place::Tcp(authority) | Place::Tls(authority) if authority.port.is_none() => Err(no_place()),
+            _ => Ok(place),
+        },
+        _ => Err(no_place()),
     }
-    Ok(authority)
 }
 
 /// A server with its accepting thread.
@@ -56,11 +63,11 @@ impl servers::Server for Running {
     }
 
     fn address(&self) -> String {
-        self.server.address().to_string()
+        self.server.place()
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.server.warnings()
+        self.server.announcements().to_vec()
     }
 
     fn guests(&self) -> Vec<Guest> {
@@ -90,7 +97,7 @@ mod tests {
 
     #[test]
     fn places_to_listen_at() {
-        let listen = |text: &str| place(&[text.to_string()]).map(|authority| authority.endpoint());
+        let listen = |text: &str| place("rap", &[text.to_string()]).map(|place| place.to_string());
         assert_eq!(listen("1234").unwrap(), ":1234");
         assert_eq!(listen(":0").unwrap(), ":0");
         assert_eq!(listen("rap://:9").unwrap(), ":9");
@@ -98,6 +105,6 @@ mod tests {
         for text in ["", "host", "99999", "host:1/file", "--nosuch"] {
             assert!(listen(text).is_err(), "{text}");
         }
-        assert!(place(&["1".to_string(), "2".to_string()]).is_err());
+        assert!(place("rap", &["1".to_string(), "2".to_string()]).is_err());
     }
 }

@@ -14,8 +14,13 @@ use crate::link::{Framed, Link};
 use crate::output::{Executor, Out, Style};
 
 /// The service.
-pub const SERVICE: Service =
-    Service { name: "tcp", shares: true, exposes: "can read and change files here and run commands", serve };
+pub const SERVICE: Service = Service {
+    name: "tcp",
+    shares: true,
+    presents_tokens: false,
+    exposes: "can read and change files here and run commands",
+    serve,
+};
 
 /// Silence that ends a command without a line end.
 const SILENCE: Duration = Duration::from_millis(150);

@@ -8,6 +8,7 @@ pub mod context;
 pub mod flags;
 pub mod hosts;
 pub mod options;
+pub mod reach;
 pub mod scope;
 pub mod seek;
 pub mod servers;
@@ -22,6 +23,7 @@ pub use config::{Config, Value};
 pub use context::Ctx;
 pub use flags::Flags;
 pub use hosts::Hosts;
+pub use reach::Reach;
 pub use servers::{Doors, Servers};
 pub use shell::{Aliases, ShellState};
 
@@ -53,8 +55,6 @@ pub struct Core {
     pub aliases: Aliases,
     /// The write mask (`wm`), applied cyclically to outgoing bytes; empty means none.
     pub write_mask: Vec<u8>,
-    /// How many keyword searches were made (`search.kwidx`).
-    pub searches: u64,
     /// The servers that were started from here (`=l`).
     pub servers: Servers,
 }
@@ -93,14 +93,8 @@ impl Permissions {
     }
     /// The names of the permissions, for messages: `write, exec`.
     pub fn names(self) -> String {
-        const NAMES: [(Permissions, &str); 5] = [
-            (Permissions::READ, "read"),
-            (Permissions::WRITE, "write"),
-            (Permissions::DEBUG, "debug"),
-            (Permissions::EXEC, "exec"),
-            (Permissions::FILES, "files"),
-        ];
-        let names: Vec<&str> = NAMES.iter().filter(|(bit, _)| self.allow(*bit)).map(|(_, name)| *name).collect();
+        let names: Vec<&str> =
+            Permissions::NAMES.iter().filter(|(_, bit)| self.allow(*bit)).map(|(name, _)| *name).collect();
         names.join(", ")
     }
 }
@@ -128,12 +122,16 @@ pub struct View {
     pub last: u64,
     /// What the client may do.
     pub permissions: Permissions,
+    /// How far the client reaches from this machine.
+    pub reach: Reach,
     /// Whether `e` changes the shared configuration (the local user) or the client's own overrides.
     pub owner: bool,
     /// Whether somebody can answer questions.
     pub interactive: bool,
     /// Nesting of scripts, macros and iterators, bounded by `cmd.depth`.
     pub depth: u32,
+    /// The last search command with its arguments, for `//`.
+    pub search: Option<(&'static str, context::Args)>,
     /// Set by `q`: the loop around the session ends with this status.
     pub quit: Option<i32>,
     /// Whether a statement of the last line failed (exit status of `-q -c`).
@@ -157,9 +155,11 @@ impl Default for View {
             temporary: false,
             last: 0,
             permissions: Permissions::ALL,
+            reach: Reach::default(),
             owner: true,
             interactive: false,
             depth: 0,
+            search: None,
             quit: None,
             failed: false,
             remote: None,
@@ -242,7 +242,7 @@ impl Session {
 
     /// What this client trusts, and what it shows of itself, when it connects.
     pub fn security(&self) -> Result<Security> {
-        Ok(Security::default())
+        reach::security(&self.core(), &self.view)
     }
 
     /// Runs `work` with the locked core and the view.

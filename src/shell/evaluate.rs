@@ -2,13 +2,15 @@
 
 use std::io::{self, Write};
 
+use super::expand::Text;
 use super::grep::Grep;
 use super::tree::{Head, Script, Suffix};
 use super::{expand, help, html, iterate, modifiers, redirect};
+use crate::commands::local;
 use crate::commands::remote::mode;
 use crate::commands::script::capture::Capture;
-use crate::commands::system::{files, program};
-use crate::commands::{self, script::macros};
+use crate::commands::system::program;
+use crate::commands::{self, ArgKind, script::macros};
 use crate::error::{Error, Kind, Result};
 use crate::number;
 use crate::output::{Out, Style, reader_is_gone};
@@ -143,7 +145,7 @@ pub fn run(session: &mut Session, command: &Head, suffixes: &[Suffix], out: &mut
         }
         Suffix::Pipe(text) if text.chars().all(|c| c == '?') => help::operator("|", out),
         Suffix::Pipe(text) => {
-            files::require(&session.view, Permissions::EXEC, "|")?;
+            local::require(&session.view, Permissions::EXEC, "|")?;
             program::pipe(session, text, out, |session, out| {
                 run(session, command, inner, out).or_else(|error| report(session, error, out))
             })
@@ -182,16 +184,23 @@ fn execute(session: &mut Session, text: &str, out: &mut Out<'_>) -> Result<()> {
 fn head(session: &mut Session, command: &Head, out: &mut Out<'_>) -> Result<()> {
     match command {
         Head::Command(words) => {
-            let words = expand::words(session, words, out)?;
+            let words = expand::command(session, words, out)?;
             let Some(first) = words.first() else { return Ok(()) };
             let (name, rest) = first.text.split_at(first.plain);
-            let rest = std::iter::once(rest).chain(words[1..].iter().map(|word| word.text.as_str()));
-            named(session, name, rest.map(str::to_string).collect(), None, out)
+            let glued = Text {
+                text: rest.to_string(),
+                plain: 0,
+                expression: first.expression[first.plain..].to_string(),
+                loaded: first.loaded,
+            };
+            let words = std::iter::once(glued).chain(words.iter().skip(1).cloned()).collect();
+            named(session, name, words, None, out)
         }
         Head::Whole(text) => {
+            let text = &*expand::filled(session, text, false).into_owned();
             let end = text.find(char::is_whitespace).unwrap_or(text.len());
             let (name, rest) = text.split_at(end);
-            let words = std::iter::once("").chain(rest.split_whitespace()).map(str::to_string).collect();
+            let words = std::iter::once("").chain(rest.split_whitespace()).map(Text::from).collect();
             named(session, name, words, Some(rest.trim_start()), out)
         }
         Head::Seek(words) => {
@@ -227,20 +236,31 @@ fn declared(session: &mut Session, name: &str, args: &Args, out: &mut Out<'_>) -
 
 /// Finds the command at the start of `name` and runs it. `words` are the arguments; the first one is what is glued
 /// to the name. `text` is the rest of the line where it must stay as it was.
-fn named(session: &mut Session, name: &str, words: Vec<String>, text: Option<&str>, out: &mut Out<'_>) -> Result<()> {
+fn named(session: &mut Session, name: &str, words: Vec<Text>, text: Option<&str>, out: &mut Out<'_>) -> Result<()> {
     let found = commands::resolve(name);
-    let alone = words.iter().all(String::is_empty);
+    let alone = words.iter().all(|word| word.text.is_empty());
     if let Some((prefix, detailed)) = asks_help(name, alone, found.map(|(command, _, rest)| (command, rest))) {
         return commands::help::show(prefix, detailed, out);
     }
     let Some((command, mode, rest)) = found else { return Err(unknown(name)) };
     let mut words = words;
     if let Some(glued) = words.first_mut() {
-        glued.insert_str(0, rest);
-        if glued.is_empty() {
+        glued.text.insert_str(0, rest);
+        glued.expression.insert_str(0, rest);
+        if glued.text.is_empty() {
             words.remove(0);
         }
     }
+    if command.args.iter().any(|arg| arg.kind == ArgKind::Command) {
+        expand::refuse_loaded(&words)?;
+    }
+    let kinds = command.args.iter().map(|arg| arg.kind);
+    let kinds = kinds.chain(std::iter::repeat(command.args.last().map_or(ArgKind::Word, |arg| arg.kind)));
+    let words: Vec<String> = words
+        .into_iter()
+        .zip(kinds)
+        .map(|(word, kind)| if kind == ArgKind::Number { word.expression } else { word.text })
+        .collect();
     let text = match text {
         None => words.join(" "),
         Some(text) if rest.is_empty() => text.to_string(),

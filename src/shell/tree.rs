@@ -57,6 +57,8 @@ pub enum Part {
     Text(String),
     /// Text that was quoted or escaped.
     Quoted(String),
+    /// `'A'`: one quoted character, which in an expression is a number.
+    Character(char),
     /// `` `cmd` `` or `$(cmd)`: the output of a script.
     Output {
         /// What runs.

@@ -12,5 +12,6 @@ mod print;
 mod program;
 mod rap;
 mod remote;
+mod search;
 mod shell;
 mod tables;

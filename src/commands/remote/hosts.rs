@@ -78,6 +78,7 @@ pub fn line(session: &Session, out: &Out<'_>) -> Result<Line> {
 
 /// `=+`: connects, and says so as it was always said.
 pub fn add(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    session.view.may_connect(hosts::scheme(&args.text).0)?;
     let Connected { host, greeting, is_rap, note } = hosts::connect(&args.text, &line(session, out)?)?;
     if let Some(note) = note {
         out.note(note);

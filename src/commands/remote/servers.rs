@@ -79,7 +79,7 @@ fn start(
     let server = (doors.listen)(session, Request { service, words, events })?;
     let id = session.core().servers.add(Arc::clone(&server));
     out.line(format_args!("{service}: listening at {}", server.address()))?;
-    server.warnings().into_iter().for_each(|warning| out.note(format_args!("WARNING: {warning}")));
+    server.warnings().into_iter().for_each(|warning| out.note(format_args!("{service}: {warning}")));
     Ok((id, server))
 }
 
@@ -91,6 +91,7 @@ fn ask(session: &mut Session, service: &str, args: &Args, out: &mut Out<'_>) -> 
         place => place.to_string(),
     };
     let uri = if place.contains("://") { place } else { format!("{service}://{place}") };
+    session.view.may_connect(hosts::scheme(&uri).0)?;
     let mut connected = hosts::connect(&uri, &line(session, out)?)?;
     if let Some(note) = connected.note {
         out.note(note);

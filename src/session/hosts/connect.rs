@@ -11,10 +11,10 @@ use crate::link::Security;
 use crate::link::dial::{Place, socket_path};
 use crate::link::tls::FirstUse;
 use crate::output::{Cancel, visible};
-use crate::uri::Authority;
+use crate::uri::{Authority, Uri};
 
 /// The protocols of hosts.
-pub const PROTOCOLS: &[&str] = &["rap", "raps", "tcp", "tcps", "udp", "unix", "http", "https"];
+pub const PROTOCOLS: &[&str] = &["rap", "raps", "rap+unix", "tcp", "tcps", "udp", "unix", "http", "https"];
 
 /// How connections are made.
 #[derive(Clone)]
@@ -50,8 +50,10 @@ pub fn connect(text: &str, line: &Line) -> Result<Connected> {
         return Err(Error::new(Kind::UnknownScheme, format!("Unknown protocol '{}'", visible(scheme)))
             .hint(format!("known: {}", PROTOCOLS.join(", "))));
     };
-    if scheme == "unix" {
-        return unix(rest, line);
+    match scheme {
+        "unix" => return unix(rest, line),
+        "rap+unix" => return rap_unix(rest, line),
+        _ => {}
     }
     let web = scheme.starts_with("http");
     let place = rest.split('/').next().unwrap_or_default();
@@ -115,12 +117,31 @@ fn unix(rest: &str, line: &Line) -> Result<Connected> {
     })
 }
 
+fn rap_unix(rest: &str, line: &Line) -> Result<Connected> {
+    let uri = Uri::parse(&format!("rap+unix://{rest}"));
+    let Some((place, file)) = Place::parse("rap", &uri)? else {
+        return Err(Error::new(Kind::Usage, format!("'{}' is no place", visible(uri.as_str()))));
+    };
+    let begun = Instant::now();
+    let name = format!("rap+unix://{place}");
+    let file = file.unwrap_or_default();
+    let (client, note) = rap::connect(place, &file, line)?;
+    let uri = format!("{name}//{}", file.trim_start_matches('/'));
+    Ok(Connected {
+        host: Host::new(uri, name.clone(), Box::new(client), Some(begun.elapsed() / 2)),
+        greeting: format!("Connected to: {name}"),
+        is_rap: true,
+        note,
+    })
+}
+
 /// The protocol and what follows its `://`. Whatever stands before the protocol's name is ignored, as it always
 /// was (`=+ =+ rap://...`); without a protocol it is rap.
 pub fn scheme(text: &str) -> (&str, &str) {
     let text = text.trim();
     let Some((head, rest)) = text.split_once("://") else { return ("rap", text.trim_start_matches("=+").trim()) };
-    (head.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default(), rest)
+    let word = head.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '+').next().unwrap_or_default();
+    (word.trim_start_matches('+'), rest)
 }
 
 /// What the user sees when a certificate is trusted because its host is new.

@@ -66,10 +66,10 @@ impl Printer {
 
     /// Prints a part of a long line, up to the end of its last whole character.
     fn part(&mut self, out: &mut Out<'_>) -> Result<()> {
-        let cut = (1..=4.min(self.line.len()))
-            .find(|back| std::str::from_utf8(&self.line[self.line.len() - back..]).is_ok())
-            .map_or(0, |back| back - 1);
-        let end = self.line.len() - cut.min(3);
+        let begins = |back: &usize| self.line.len() >= *back && self.line[self.line.len() - back] >= 0xc0;
+        let cut = (1..=3).find(begins).unwrap_or(0);
+        // A whole character may stand there: to wait with it costs nothing.
+        let end = self.line.len() - cut;
         out.write_all(shown(&self.line[..end]).as_bytes())?;
         self.line.drain(..end);
         self.open = true;
