@@ -216,7 +216,6 @@ fn radare2s_web_server_runs_our_commands() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(run(&mut here, "=").out, format!("0 - {uri}cmd/\n"));
-    assert_eq!(run(&mut here, "=0 p8 4 @ 0").out, "");
     assert_eq!(run(&mut here, "=0 \"p8 4 @ 0\"").out, "7f454c46\n");
     assert_eq!(run(&mut here, "= ?e a  b").out, "a b\n");
     let long = run(&mut here, "=0 \"p8 0x8000 @ 0\"").out;
