@@ -194,6 +194,27 @@ where
     Ok(())
 }
 
+/// Says of an alert about our certificate, which comes only after the handshake, that it is a refusal.
+fn named(error: io::Error) -> io::Error {
+    use rustls::AlertDescription as Alert;
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(Alert::CertificateRequired)) => {
+            io::Error::new(io::ErrorKind::PermissionDenied, "it lets in only who shows a certificate (net.certificate)")
+        }
+        Some(rustls::Error::AlertReceived(
+            Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::DecryptError,
+        )) => io::Error::new(io::ErrorKind::PermissionDenied, "it does not accept our certificate (net.certificate)"),
+        _ => error,
+    }
+}
+
 /// A link inside TLS.
 struct Encrypted<C>(StreamOwned<C, Box<dyn Link>>);
 
@@ -203,7 +224,7 @@ where
     S: SideData,
 {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        self.0.read(buffer).map_err(named)
     }
 }
 

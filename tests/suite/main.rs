@@ -12,5 +12,6 @@ mod print;
 mod program;
 mod rap;
 mod remote;
+mod security;
 mod shell;
 mod tables;
