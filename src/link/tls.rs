@@ -60,6 +60,9 @@ impl FromStr for Fingerprint {
     }
 }
 
+/// Where a server keeps its own key and certificate: one file, so that they always belong together.
+const KEPT: &str = "identity.pem";
+
 /// A certificate chain with its private key.
 pub struct Identity {
     chain: Vec<CertificateDer<'static>>,
@@ -83,25 +86,22 @@ impl Identity {
         Ok(Identity { chain, key })
     }
 
-    /// The identity kept in `directory` (`certificate.pem`, `key.pem`), made on first use.
+    /// The identity kept in `directory` (`identity.pem`), made on first use.
     pub fn load_or_create(directory: &Path) -> Result<Identity> {
-        let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
-        if !certificate.exists() || !key.exists() {
-            let made = rcgen::generate_simple_self_signed(vec![
-                "localhost".to_string(),
-                "127.0.0.1".to_string(),
-                "::1".to_string(),
-            ])
-            .map_err(|e| Error::new(Kind::System, format!("cannot make a certificate: {e}")))?;
-            private::write(&key, made.signing_key.serialize_pem().as_bytes())?;
-            private::write(&certificate, made.cert.pem().as_bytes())?;
+        let path = directory.join(KEPT);
+        if !path.exists() {
+            let names = ["localhost", "127.0.0.1", "::1"].map(str::to_string);
+            let made = rcgen::generate_simple_self_signed(names)
+                .map_err(|e| Error::new(Kind::System, format!("cannot make a certificate: {e}")))?;
+            private::create(&path, (made.signing_key.serialize_pem() + &made.cert.pem()).as_bytes())?;
         }
-        Identity::read(&certificate, &key)
+        Identity::read(&path, &path)
     }
 
     /// The fingerprint of the identity in `directory`, when one was made.
     pub fn kept(directory: &Path) -> Option<Fingerprint> {
-        Identity::read(&directory.join("certificate.pem"), &directory.join("key.pem")).ok().map(|own| own.fingerprint())
+        let path = directory.join(KEPT);
+        Identity::read(&path, &path).ok().map(|own| own.fingerprint())
     }
 
     /// What clients pin.

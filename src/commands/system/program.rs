@@ -63,6 +63,8 @@ pub fn pipe(
 fn command(session: &Session, text: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(text);
+    // A secret for servers is none for programs.
+    command.env_remove(super::TOKEN);
     if let Some(directory) = &session.view.directory {
         command.current_dir(directory);
     }
