@@ -13,5 +13,6 @@ mod program;
 mod rap;
 mod remote;
 mod search;
+mod security;
 mod shell;
 mod tables;
