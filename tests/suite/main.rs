@@ -3,11 +3,13 @@
 mod harness;
 
 mod commands;
+mod crowd;
 mod devices;
 mod dialect;
 mod examples;
 mod flags;
 mod interop;
+mod interop_table;
 mod print;
 mod program;
 mod rap;
