@@ -17,7 +17,7 @@ use crate::harness::{run, session};
 use crate::rap::Running;
 
 /// radare2: named by REMORA_RADARE2, on the PATH, or installed under target/peers.
-fn radare2() -> Option<Command> {
+pub fn radare2() -> Option<Command> {
     let named = std::env::var_os("REMORA_RADARE2").map(PathBuf::from);
     let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/radare2/radare2");
     let found = named.into_iter().chain([PathBuf::from("radare2"), local]).find(|program| {
