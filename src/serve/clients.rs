@@ -8,6 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::gate::{Gate, Rules};
 use super::{ServeOptions, Service};
 use crate::error::{Error, Kind, Result};
@@ -25,6 +27,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Address space of a client's stack. Memory is used only as far as a command really goes, so that an idle client
 /// costs a few pages; nested scripts get room.
 const STACK: usize = 2 << 20;
+
+/// File descriptors that a client is expected to need: its connection and a few files.
+const DESCRIPTORS: u64 = 8;
 
 /// Threads that serve clients. Dropping it ends them all.
 pub struct Clients {
@@ -84,6 +89,7 @@ impl Clients {
 
     /// No clients yet; `rules` are for those that come.
     pub(super) fn under(service: &'static Service, options: ServeOptions, rules: Rules) -> Result<Clients> {
+        ask_for_descriptors(options.clients);
         let rules = Arc::new(rules);
         let shared = Arc::new(Shared { service, options, rules, state: Mutex::default(), changed: Condvar::new() });
         let watched = Arc::clone(&shared);
@@ -206,6 +212,18 @@ impl Clients {
             // A client's panic was reported when it happened.
             let _ = thread.join();
         }
+    }
+}
+
+/// Asks the system for enough descriptors for `clients`: shells often start programs with 256 or 1024, far below
+/// what they may have.
+fn ask_for_descriptors(clients: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = (clients as u64).saturating_mul(DESCRIPTORS);
+    let wanted = limit.maximum.map_or(wanted, |maximum| wanted.min(maximum));
+    if limit.current.is_some_and(|current| current < wanted) {
+        // Without them fewer clients fit, and the others wait until somebody leaves.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit });
     }
 }
 
