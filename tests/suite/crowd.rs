@@ -176,6 +176,20 @@ fn a_thousand_clients_are_served_at_once() {
     }
 }
 
+#[test]
+fn those_who_leave_make_room_in_a_rush() {
+    // Far more come, one after the other, than may be there at once.
+    const AT_ONCE: usize = 64;
+    const VISITS: usize = 50;
+    let server = Serving::start();
+    let place = &server.place;
+    std::thread::scope(|scope| {
+        for number in 0..AT_ONCE {
+            scope.spawn(move || (0..VISITS).for_each(|_| drop(visit(place, number).unwrap())));
+        }
+    });
+}
+
 /// The median time of a round trip; every answer is checked.
 fn median(client: &mut Old) -> Duration {
     let mut times: Vec<Duration> = (0..ROUNDS)
