@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use remora::serve::ServeOptions;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::rap::Running;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -180,12 +183,16 @@ fn a_thousand_clients_are_served_at_once() {
 fn those_who_leave_make_room_in_a_rush() {
     // Far more come, one after the other, than may be there at once.
     const AT_ONCE: usize = 64;
-    const VISITS: usize = 50;
-    let server = Serving::start();
-    let place = &server.place;
+    const VISITS: usize = 100;
+    let server = Running::start(ServeOptions { clients: 4 * AT_ONCE, ..ServeOptions::default() });
+    let place = &server.place();
     std::thread::scope(|scope| {
-        for number in 0..AT_ONCE {
-            scope.spawn(move || (0..VISITS).for_each(|_| drop(visit(place, number).unwrap())));
+        for _ in 0..AT_ONCE {
+            scope.spawn(move || {
+                for number in 0..VISITS {
+                    drop(visit(place, number).unwrap());
+                }
+            });
         }
     });
 }
