@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use remora::serve::ServeOptions;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::rap::Running;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,7 +35,7 @@ impl Serving {
     /// Starts it as a login shell would on most systems: with few descriptors, which it may ask more of.
     fn start() -> Serving {
         let mut process = Command::new("sh")
-            .args(["-c", "ulimit -S -n 1024; exec \"$0\" rap://127.0.0.1:0", env!("CARGO_BIN_EXE_remora")])
+            .args(["-c", "ulimit -S -n 256; exec \"$0\" rap://127.0.0.1:0", env!("CARGO_BIN_EXE_remora")])
             .env("HOME", "/nonexistent")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -176,6 +179,24 @@ fn a_thousand_clients_are_served_at_once() {
     }
 }
 
+#[test]
+fn those_who_leave_make_room_in_a_rush() {
+    // Far more come, one after the other, than may be there at once.
+    const AT_ONCE: usize = 64;
+    const VISITS: usize = 100;
+    let server = Running::start(ServeOptions { clients: 4 * AT_ONCE, ..ServeOptions::default() });
+    let place = &server.place();
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(move || {
+                for number in 0..VISITS {
+                    drop(visit(place, number).unwrap());
+                }
+            });
+        }
+    });
+}
+
 /// The median time of a round trip; every answer is checked.
 fn median(client: &mut Old) -> Duration {
     let mut times: Vec<Duration> = (0..ROUNDS)
@@ -198,10 +219,17 @@ fn again(over: &AtomicBool, count: &AtomicU64, mut deed: impl FnMut()) {
 }
 
 /// Sends requests and reads no answer, until nothing more can be sent.
-fn flood(stream: &mut TcpStream, packets: &[u8]) {
-    match stream.write(packets) {
-        Ok(_) => {}
-        Err(error) => assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}"),
+fn flood(place: &str) {
+    let mut client = Old::connect(place).unwrap();
+    client.open("malloc://4096").unwrap();
+    client.0.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
+    let requests = [2, 0, 0, 0x10, 0].repeat(1000);
+    loop {
+        match client.0.write_all(&requests) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return,
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
@@ -217,16 +245,12 @@ fn bad_neighbours_do_not_slow_a_client_down() {
     let mut stalled = Old::connect(place).unwrap();
     stalled.open("malloc://64").unwrap();
     stalled.0.write_all(&command("?e never")[..7]).unwrap();
-    let mut flooding = Old::connect(place).unwrap();
-    flooding.open("malloc://4096").unwrap();
-    flooding.0.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
-    let requests = [2, 0, 0, 0x10, 0].repeat(1000);
 
     let over = AtomicBool::new(false);
     let counts = [const { AtomicU64::new(0) }; 3];
     let [floods, deaths, nonsense] = &counts;
     let beside = std::thread::scope(|scope| {
-        scope.spawn(|| again(&over, floods, || flood(&mut flooding.0, &requests)));
+        scope.spawn(|| again(&over, floods, || flood(place)));
         scope.spawn(|| again(&over, deaths, || Old::connect(place).unwrap().end(&command("?e half")[..8])));
         scope.spawn(|| {
             let mut byte = 0u8;
@@ -236,15 +260,13 @@ fn bad_neighbours_do_not_slow_a_client_down() {
             });
         });
         // A panic here must end the others, too.
-        let over = Over(&over);
+        let _over = Over(&over);
         let deadline = Instant::now() + PATIENCE;
         while counts.iter().any(|count| count.load(Ordering::SeqCst) < 3) {
             assert!(Instant::now() < deadline, "the bad ones do not get to work: {counts:?}");
             std::thread::yield_now();
         }
-        let beside = median(&mut client);
-        drop(over);
-        beside
+        median(&mut client)
     });
     println!("a round trip takes {alone:?} alone, {beside:?} beside {counts:?}");
     assert!(beside < alone * 5 + Duration::from_millis(2), "{alone:?} alone, {beside:?} beside bad neighbours");

@@ -34,7 +34,7 @@ const PAIRS: [(Peer, Peer); 4] = [
 ];
 
 /// What a client does at a server, as the table calls it.
-const ROWS: [(&str, fn(&Pair) -> Cell); 8] = [
+const ROWS: [(&str, Attempt); 8] = [
     ("open a file and see its size", open),
     ("read 20,000 bytes", read),
     ("write", write),
@@ -55,6 +55,9 @@ const NOTES: [&str; 2] = [
 
 /// What came of it: the word for the table, or what went wrong.
 type Cell = Result<&'static str, String>;
+
+/// Has a client do something at a server.
+type Attempt = fn(&Pair) -> Cell;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Peer {
