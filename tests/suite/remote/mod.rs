@@ -164,7 +164,7 @@ fn hosts_are_added_listed_addressed_and_removed() {
 fn hosts_that_cannot_be_reached_or_have_no_such_file_are_not_added() {
     let server = Running::start(ServeOptions::default());
     let place = server.place();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut here = session("malloc://512");
     let said = run(&mut here, &format!("=+ rap://{closed}//bin/ls"));
     assert_eq!(said.err, format!("Error: cannot connect to {closed}: Connection refused\n"));
@@ -203,7 +203,7 @@ fn a_session_with_a_host_takes_lines_until_q() {
     let server = Running::start(ServeOptions::default());
     let mut here = session("malloc://512");
     run(&mut here, &format!("=+ rap://{0}/malloc://16;=+ rap://{0}/malloc://16", server.place()));
-    let (prompts, shown) = std::sync::mpsc::channel();
+    let (prompts, shown) = channel();
     let lines = VecDeque::from(["p8 2", "", "quux", "p8 3", "q", "p8 4", "quit"]);
     here.lines = Some(Box::new(Typed { lines, prompts }));
     let said = run(&mut here, "==0");

@@ -9,7 +9,7 @@ fn what_is_typed_wrongly_is_named_in_one_line() {
     let cases = [
         ("=x", "Command '=x' does not exist."),
         ("=foo bar", "Command '=foo' does not exist."),
-        ("=t9090x", "is not"),
+        ("=t9090x", "is no place to listen at"),
         ("= px", "Unknown host"),
         ("=7", "Unknown host"),
         ("=99999999999999999999999 px", "is not a number"),
