@@ -78,7 +78,7 @@ impl Keyring {
     /// no file, one is made with a single new token.
     pub fn load_or_create(path: &Path) -> Result<Keyring> {
         if !path.exists() {
-            private::write(path, format!("{}\n", Token::random()?.text()).as_bytes())?;
+            private::create(path, format!("{}\n", Token::random()?.text()).as_bytes())?;
         }
         let mut grants = Vec::new();
         for (index, line) in private::read(path)?.lines().enumerate() {
@@ -163,7 +163,7 @@ mod tests {
     fn lines_carry_permissions_and_labels() {
         let here = tempfile::tempdir().unwrap();
         let path = here.path().join("token");
-        private::write(
+        private::create(
             &path,
             b"# ours\n00112233445566778899aabbccddeeff read,write alice\nffeeddccbbaa99887766554433221100\n",
         )

@@ -40,17 +40,18 @@ impl Place {
             "+unix" => {
                 let rest = uri.rest();
                 let end = rest.match_indices("//").map(|(at, _)| at).find(|at| *at > 0);
-                let (path, file) = match end {
+                let (path, file) = match end.map(|at| (&rest[..at], &rest[at + 2..])) {
                     None => (rest, None),
-                    Some(at) if Uri::parse(&rest[at + 2..]).scheme().is_some() => (&rest[..at], Some(&rest[at + 2..])),
-                    Some(at) if rest.len() == at + 2 => (&rest[..at], Some("")),
-                    Some(at) => (&rest[..at], Some(&rest[at + 1..])),
+                    Some((path, file)) if file.is_empty() || Uri::parse(file).scheme().is_some() => {
+                        (path, Some(file.to_string()))
+                    }
+                    Some((path, file)) => (path, Some(format!("/{}", file.trim_start_matches('/')))),
                 };
                 if !path.starts_with('/') {
                     return Err(Error::new(Kind::Usage, format!("{scheme}:// needs the path of a socket from / on"))
                         .hint(format!("as in {scheme}:///run/user/1000/remora.sock//bin/ls")));
                 }
-                Ok(Some((Place::Unix(PathBuf::from(path)), file.map(str::to_string))))
+                Ok(Some((Place::Unix(PathBuf::from(path)), file)))
             }
             _ => Ok(None),
         }
@@ -227,6 +228,7 @@ mod tests {
         assert_eq!(shown("rap+unix:///run/x.sock"), Some(("/run/x.sock".into(), true, None)));
         assert_eq!(shown("rap+unix:///run/x.sock//"), Some(("/run/x.sock".into(), true, file(""))));
         assert_eq!(shown("rap+unix:///run/x.sock//bin/ls"), Some(("/run/x.sock".into(), true, file("/bin/ls"))));
+        assert_eq!(shown("rap+unix:///run/x.sock///bin/ls"), shown("rap+unix:///run/x.sock//bin/ls"));
         let memory = shown("rap+unix:///run/x.sock//malloc://16");
         assert_eq!(memory, Some(("/run/x.sock".into(), true, file("malloc://16"))));
         assert!(parse("/bin/ls").is_none() && parse("tcp://h:1").is_none() && parse("rapt://h:1").is_none());

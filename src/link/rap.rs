@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Framed, Link, Traffic};
 use crate::error::{Error, Kind, Result};
@@ -342,8 +342,10 @@ fn seek_reply(framed: &mut Framed, patience: Option<Duration>) -> Result<u64> {
 /// The reply to a command: `head` is the patience for its beginning, `rest` for what must follow at once.
 /// Meanwhile a server may ask its client to run commands (some do so as a sign of life): it gets an empty answer.
 fn command_reply(framed: &mut Framed, head: Option<Duration>, rest: Option<Duration>) -> Result<Vec<u8>> {
+    let begun = Instant::now();
     loop {
-        match framed.receive(head, |bytes| Reply::decode(bytes, Limits::CLIENT))? {
+        // Signs of life do not prolong a wait that has an end.
+        match framed.receive(framed.left(begun, head)?, |bytes| Reply::decode(bytes, Limits::CLIENT))? {
             Reply::Command { length, .. } => {
                 let mut text = framed.receive_vec(length as usize, rest)?;
                 if text.last() == Some(&0) {

@@ -61,6 +61,9 @@ impl FromStr for Fingerprint {
     }
 }
 
+/// Where a server keeps its own key and certificate: one file, so that they always belong together.
+const KEPT: &str = "identity.pem";
+
 /// A certificate chain with its private key.
 pub struct Identity {
     chain: Vec<CertificateDer<'static>>,
@@ -84,25 +87,22 @@ impl Identity {
         Ok(Identity { chain, key })
     }
 
-    /// The identity kept in `directory` (`certificate.pem`, `key.pem`), made on first use.
+    /// The identity kept in `directory` (`identity.pem`), made on first use.
     pub fn load_or_create(directory: &Path) -> Result<Identity> {
-        let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
-        if !certificate.exists() || !key.exists() {
-            let made = rcgen::generate_simple_self_signed(vec![
-                "localhost".to_string(),
-                "127.0.0.1".to_string(),
-                "::1".to_string(),
-            ])
-            .map_err(|e| Error::new(Kind::System, format!("cannot make a certificate: {e}")))?;
-            private::write(&key, made.signing_key.serialize_pem().as_bytes())?;
-            private::write(&certificate, made.cert.pem().as_bytes())?;
+        let path = directory.join(KEPT);
+        if !path.exists() {
+            let names = ["localhost", "127.0.0.1", "::1"].map(str::to_string);
+            let made = rcgen::generate_simple_self_signed(names)
+                .map_err(|e| Error::new(Kind::System, format!("cannot make a certificate: {e}")))?;
+            private::create(&path, (made.signing_key.serialize_pem() + &made.cert.pem()).as_bytes())?;
         }
-        Identity::read(&certificate, &key)
+        Identity::read(&path, &path)
     }
 
     /// The fingerprint of the identity in `directory`, when one was made.
     pub fn kept(directory: &Path) -> Option<Fingerprint> {
-        Identity::read(&directory.join("certificate.pem"), &directory.join("key.pem")).ok().map(|own| own.fingerprint())
+        let path = directory.join(KEPT);
+        Identity::read(&path, &path).ok().map(|own| own.fingerprint())
     }
 
     /// What clients pin.
@@ -195,6 +195,27 @@ where
     Ok(())
 }
 
+/// Says of an alert about our certificate, which comes only after the handshake, that it is a refusal.
+fn named(error: io::Error) -> io::Error {
+    use rustls::AlertDescription as Alert;
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(Alert::CertificateRequired)) => {
+            io::Error::new(io::ErrorKind::PermissionDenied, "it lets in only who shows a certificate (net.certificate)")
+        }
+        Some(rustls::Error::AlertReceived(
+            Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::DecryptError,
+        )) => io::Error::new(io::ErrorKind::PermissionDenied, "it does not accept our certificate (net.certificate)"),
+        _ => error,
+    }
+}
+
 /// A link inside TLS.
 struct Encrypted<C>(StreamOwned<C, Box<dyn Link>>);
 
@@ -204,7 +225,7 @@ where
     S: SideData,
 {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        self.0.read(buffer).map_err(named)
     }
 }
 

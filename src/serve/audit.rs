@@ -1,5 +1,6 @@
 //! The audit log: one JSON line for each thing a client asked for, appended and never rewritten, without secrets.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -91,11 +92,12 @@ impl Audit {
             Ok(()) => "ok".to_string(),
             Err(error) => error.to_string(),
         };
+        let what = without_secrets(what);
         let entry = Entry {
             time: jiff::Timestamp::now().to_string(),
             who,
             event,
-            what: shortened(what),
+            what: shortened(&what),
             moved,
             result: shortened(&result),
             microseconds: begun.elapsed().as_micros() as u64,
@@ -107,6 +109,21 @@ impl Audit {
         let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         file.write_all(&line).map_err(|e| Error::system("cannot write the audit log", &e))
     }
+}
+
+/// A token that somebody types into the wrong place must not stay in the log.
+fn without_secrets(what: &str) -> Cow<'_, str> {
+    if !what.contains("token=") {
+        return Cow::Borrowed(what);
+    }
+    let mut parts = what.split("token=");
+    let mut shown = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(part.len());
+        shown.push_str("token=...");
+        shown.push_str(&part[end..]);
+    }
+    Cow::Owned(shown)
 }
 
 /// A client decides how long its commands are, not how fast our disk fills.

@@ -8,6 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::gate::{Gate, Rules};
 use super::{ServeOptions, Service};
 use crate::error::{Error, Kind, Result};
@@ -25,6 +27,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Address space of a client's stack. Memory is used only as far as a command really goes, so that an idle client
 /// costs a few pages; nested scripts get room.
 const STACK: usize = 2 << 20;
+
+/// File descriptors that a client is expected to need: its connection and a few files.
+const DESCRIPTORS: u64 = 8;
 
 /// Threads that serve clients. Dropping it ends them all.
 pub struct Clients {
@@ -84,6 +89,7 @@ impl Clients {
 
     /// No clients yet; `rules` are for those that come.
     pub(super) fn under(service: &'static Service, options: ServeOptions, rules: Rules) -> Result<Clients> {
+        ask_for_descriptors(options.clients);
         let rules = Arc::new(rules);
         let shared = Arc::new(Shared { service, options, rules, state: Mutex::default(), changed: Condvar::new() });
         let watched = Arc::clone(&shared);
@@ -130,18 +136,9 @@ impl Clients {
         })
     }
 
+    /// Gives the client a seat and a thread. Those who leave need the lock, too, so it is held neither while threads
+    /// end nor while one starts: in a rush they would starve, and the house be full of clients that have left.
     fn seat(&self, link: Box<dyn Link>, gate: Arc<Gate>) -> Result<()> {
-        let mut state = self.shared.lock();
-        for thread in state.done.drain(..) {
-            // A client's panic was reported when it happened.
-            let _ = thread.join();
-        }
-        if state.stopping {
-            return Err(Error::new(Kind::Closed, "the server is stopping"));
-        }
-        if state.seats.len() >= self.shared.options.clients {
-            return Err(Error::new(Kind::Limit, format!("{} clients are here already", state.seats.len())));
-        }
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let seat = Arc::new(Seat {
             cancel: Cancel::new(),
@@ -152,14 +149,32 @@ impl Clients {
             busy: Mutex::default(),
             watch: Mutex::default(),
         });
-        let (shared, mine) = (Arc::clone(&self.shared), Arc::clone(&seat));
-        // The thread leaves through the lock held here, so its entry is there before it looks for it.
+        let done = self.shared.reserve(id, &seat)?;
+        for thread in done {
+            // A client's panic was reported when it happened.
+            let _ = thread.join();
+        }
+        let shared = Arc::clone(&self.shared);
         let thread = Builder::new()
             .name(format!("{}-{id}", shared.service.name))
             .stack_size(STACK)
-            .spawn(move || shared.serve(id, link, &mine))
-            .map_err(|e| Error::system("cannot start a thread", &e))?;
-        state.seats.insert(id, (seat, Some(thread)));
+            .spawn(move || shared.serve(id, link, &seat));
+        let mut state = self.shared.lock();
+        let thread = thread.map_err(|e| {
+            state.seats.remove(&id);
+            Error::system("cannot start a thread", &e)
+        })?;
+        if state.stopping {
+            // Whoever stops the server has not seen this thread, but has ended its connection.
+            drop(state);
+            let _ = thread.join();
+            return Ok(());
+        }
+        match state.seats.get_mut(&id) {
+            Some((_, place)) => *place = Some(thread),
+            // It has left already.
+            None => state.done.push(thread),
+        }
         drop(state);
         self.shared.changed.notify_all();
         Ok(())
@@ -209,6 +224,18 @@ impl Clients {
     }
 }
 
+/// Asks the system for enough descriptors for `clients`: shells often start programs with 256 or 1024, far below
+/// what they may have.
+fn ask_for_descriptors(clients: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = (clients as u64).saturating_mul(DESCRIPTORS);
+    let wanted = limit.maximum.map_or(wanted, |maximum| wanted.min(maximum));
+    if limit.current.is_some_and(|current| current < wanted) {
+        // Without them fewer clients fit, and the others wait until somebody leaves.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit });
+    }
+}
+
 impl Drop for Clients {
     fn drop(&mut self) {
         self.stop();
@@ -218,6 +245,19 @@ impl Drop for Clients {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a place for `seat`, and returns the threads that have ended since the last time.
+    fn reserve(&self, id: u64, seat: &Arc<Seat>) -> Result<Vec<JoinHandle<()>>> {
+        let mut state = self.lock();
+        if state.stopping {
+            return Err(Error::new(Kind::Closed, "the server is stopping"));
+        }
+        if state.seats.len() >= self.options.clients {
+            return Err(Error::new(Kind::Limit, format!("{} clients are here already", state.seats.len())));
+        }
+        state.seats.insert(id, (Arc::clone(seat), None));
+        Ok(std::mem::take(&mut state.done))
     }
 
     /// The life of a client's thread.

@@ -32,7 +32,7 @@ pub fn each(
     if text == "?" || text == "??" {
         return help::operator(if iterator.sized { "@@@" } else { "@@" }, out);
     }
-    if text.starts_with('/') && !iterator.sized && !iterator.spaced {
+    if text.starts_with('/') && !iterator.sized {
         // Turn by turn while the search goes on, so that each hit stands before what is printed for it.
         return evaluate::nested(session, |session| {
             search::each(session, &text, out, &mut |session, out| {

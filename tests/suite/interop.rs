@@ -115,7 +115,7 @@ fn our_hosts_may_be_radare2() {
     let mut here = session("malloc://512");
     let said = run(&mut here, &format!("=+ rap://{}//bin/ls", server.place));
     assert!(said.out.ends_with("waiting... ok\n"), "{said:?}");
-    assert_eq!(run(&mut here, "=0 p8 4 @ 0").out, "7f454c46\n");
+    assert_eq!(run(&mut here, "=0 \"p8 4 @ 0\"").out, "7f454c46\n");
     assert_eq!(run(&mut here, "= s 0x666").out, "");
     assert_eq!(run(&mut here, "=0 s").out, "0x666\n");
 }

@@ -62,7 +62,7 @@ fn wrong_searches_say_what_is_right() {
         ("/z 5 2", "no string has 5 to 2 characters"),
         ("/", "usage: /"),
         ("//", "there was no search before"),
-        ("/F /nonexistent/file", "cannot read '/nonexistent/file'"),
+        ("/F /nonexistent/file", "cannot open file '/nonexistent/file'"),
         ("e search.in=dbg.heap; / a", "search.in=dbg.heap needs a debugged process"),
         ("e search.in=range; / a", "search.in=range has no range"),
         ("e search.in=io.maps; e search.prefix=9; / a", "search.prefix: bad name '9'"),

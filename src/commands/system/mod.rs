@@ -20,6 +20,9 @@ use crate::session::{Ctx, Permissions, Session};
 pub const FAMILY: Family =
     Family { name: "!", summary: "programs, files and environment of this machine", commands: COMMANDS };
 
+/// The secret in our own environment is for servers, not for the programs that are run.
+const TOKEN: &str = "REMORA_TOKEN";
+
 const PROGRAM: &[Arg] = &[Arg::opt("program", ArgKind::Text)];
 const PATH: &[Arg] = &[Arg::new("path", ArgKind::File)];
 
@@ -155,6 +158,7 @@ fn environment(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<
     match args.text.split_once('=') {
         _ if args.text.is_empty() => {
             let mut all: BTreeMap<String, Option<String>> = std::env::vars_os()
+                .filter(|(name, _)| name != TOKEN)
                 .map(|(name, value)| (name.to_string_lossy().into_owned(), Some(value.to_string_lossy().into_owned())))
                 .collect();
             all.extend(own.clone());
@@ -174,7 +178,7 @@ fn environment(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<
         None => {
             let value = match own.get(&args.text) {
                 Some(value) => value.clone(),
-                None if args.text.contains('\0') => None,
+                None if args.text.contains('\0') || args.text == TOKEN => None,
                 None => std::env::var_os(&args.text).map(|value| value.to_string_lossy().into_owned()),
             };
             match value {

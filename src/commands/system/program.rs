@@ -68,6 +68,8 @@ fn command(session: &Session, text: &str) -> Command {
         command.args(&frame.values);
         command.envs(frame.parameters.iter().zip(&frame.values));
     }
+    // A secret for servers is none for programs.
+    command.env_remove(super::TOKEN);
     if let Some(directory) = &session.view.directory {
         command.current_dir(directory);
     }

@@ -41,6 +41,13 @@ fn statements_are_separated_and_comments_dropped() {
 }
 
 #[test]
+fn a_login_is_no_address() {
+    assert_eq!(words("=+ http://me:pw@h:1/a@4"), ["=+", "http://me:pw@h:1/a"]);
+    assert_eq!(words("=+https://me@h"), ["=+https://me@h"]);
+    assert_eq!(words("o malloc://512@4"), ["o", "malloc://512"]);
+}
+
+#[test]
 fn quotes_and_escapes() {
     assert_eq!(words(r"?e a\;b"), ["?e", "a<;>b"]);
     assert_eq!(words(r"?e a\nb \x41"), ["?e", r"a\nb", r"\x41"]);

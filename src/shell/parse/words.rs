@@ -35,11 +35,25 @@ impl Parser<'_> {
         ["@", "~", "|", ">", "H>", "2>"].into_iter().find(|operator| self.rest().starts_with(operator))
     }
 
+    /// Whether the `@` here ends name and password in the URI of a web server that began at `start`.
+    fn ends_login(&self, start: usize) -> bool {
+        let login = self.text[start..self.at].split_once("://");
+        login.is_some_and(|(scheme, login)| {
+            (scheme.ends_with("http") || scheme.ends_with("https")) && !login.is_empty() && !login.contains('/')
+        })
+    }
+
     pub(super) fn word(&mut self) -> Result<Word> {
         let mut word = Word::new();
+        let start = self.at;
         while let Some(c) = self.peek() {
             match c {
                 c if blank(c) || separator(c) => break,
+                // `http://name:password@host/`
+                '@' if self.ends_login(start) => {
+                    self.bump();
+                    plain(&mut word, c);
+                }
                 '@' | '|' | '>' | '~' | '#' => break,
                 _ if self.closed() => break,
                 '"' => self.double_quoted(&mut word)?,

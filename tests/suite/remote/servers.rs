@@ -59,6 +59,7 @@ fn servers_are_listed_and_stopped_and_clients_disconnected() {
     let json: Value = serde_json::from_str(&run(&mut there, "=lj").out).unwrap();
     let client = json[0]["clients"][0]["id"].as_u64().unwrap();
     // A client sees the same list.
+    assert_eq!(run(&mut here, "=0 =l~tcp").out, format!("1 - tcp://{tcp}/\n"));
     assert!(run(&mut here, "= =l").out.contains(&format!("1 - tcp://{tcp}/")));
     assert!(run(&mut there, "=lk 99999").err.starts_with("Error: no client 99999 is here"));
     assert_eq!(run(&mut there, &format!("=lk {client}")).err, "");
@@ -110,9 +111,11 @@ fn a_server_in_the_foreground_tells_who_comes_and_ends_with_ctrl_c() {
         }
         text.clone()
     };
+    wait("listening at ");
     let at = place(&wait("\n"));
     let mut here = session("malloc://16");
-    assert_eq!(run(&mut here, &format!("=r {at} p8 2")).out, "0000\n");
+    let asked = run(&mut here, &format!("=r {at} p8 2"));
+    assert_eq!((asked.out.as_str(), asked.err.as_str()), ("0000\n", ""));
     wait(" is here\n");
     wait(" has left\n");
     stop.set();
