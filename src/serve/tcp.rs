@@ -36,14 +36,18 @@ const BATCH: usize = 64 * 1024;
 const LINGER: (Duration, usize) = (Duration::from_secs(1), 1 << 20);
 
 fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()> {
+    // There is no place for a token in this protocol: the door is open, or stays closed.
+    seat.gate.check()?;
     let mut framed = Framed::new(link, Some(seat.cancel.clone()));
     let Some((text, finished)) = commands(&mut framed, options.patience)? else { return Ok(()) };
     let gone = if finished { Box::new(|| false) } else { framed.watch() };
     let mut session = options.session(seat);
-    let line = Rc::new(RefCell::new(Line { framed, patience: options.patience, any: false, lost: None }));
+    let begun = Instant::now();
+    let line = Rc::new(RefCell::new(Line { framed, patience: options.patience, sent: 0, failure: None, lost: None }));
     seat.while_watched(gone, || {
         let cancel = seat.cancel.clone();
-        let (mut sink, mut errors) = (Sink(Rc::clone(&line)), Sink(Rc::clone(&line)));
+        let (mut sink, mut errors) =
+            (Sink(Rc::clone(&line)), Errors { sink: Sink(Rc::clone(&line)), line: Vec::new() });
         let mut out = Out::new(&mut sink, &mut errors, Style::default(), cancel);
         if let Err(error) = session.execute(&text, &mut out) {
             out.error(&error);
@@ -53,10 +57,11 @@ fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()>
         home.settle(&session.view);
     }
     let mut line = line.borrow_mut();
+    seat.gate.ran(text.trim_end(), line.sent, line.failure.as_ref(), begun)?;
     if let Some(error) = line.lost.take() {
         return if error.kind() == Kind::Closed { Ok(()) } else { Err(error) };
     }
-    if !line.any {
+    if line.sent == 0 {
         line.framed.queue().push(b'\n');
     }
     line.framed.flush(Some(options.patience))?;
@@ -116,7 +121,10 @@ fn linger(framed: &mut Framed) {
 struct Line {
     framed: Framed,
     patience: Duration,
-    any: bool,
+    /// Bytes of output.
+    sent: u64,
+    /// The first error of the commands.
+    failure: Option<Error>,
     /// Why nothing more can be sent.
     lost: Option<Error>,
 }
@@ -129,7 +137,7 @@ impl Write for Sink {
         if line.lost.is_some() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        line.any |= !bytes.is_empty();
+        line.sent += bytes.len() as u64;
         line.framed.queue().extend_from_slice(bytes);
         if line.framed.queue().len() >= BATCH {
             let patience = Some(line.patience);
@@ -139,6 +147,34 @@ impl Write for Sink {
             }
         }
         Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Errors go where the output goes, and the first one into the log.
+struct Errors {
+    sink: Sink,
+    line: Vec<u8>,
+}
+
+impl Write for Errors {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.sink.write(bytes)?;
+        let mut state = self.sink.0.borrow_mut();
+        for piece in bytes[..count].split_inclusive(|byte| *byte == b'\n') {
+            if state.failure.is_some() {
+                break;
+            }
+            self.line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                let line = String::from_utf8_lossy(&self.line).into_owned();
+                state.failure = line.strip_prefix("Error: ").map(|text| Error::new(Kind::System, text.trim_end()));
+                self.line.clear();
+            }
+        }
+        Ok(count)
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())

@@ -34,3 +34,29 @@ pub fn path(absent: &mut Vec<String>) -> Result<std::ffi::OsString> {
     let folders = std::iter::once(folder).chain(std::env::split_paths(&path));
     Ok(std::env::join_paths(folders)?)
 }
+
+/// Makes r2pipe for Python available to tests, in an environment of its own under target.
+pub fn python(absent: &mut Vec<String>) {
+    let folder = target().join("peers/python");
+    let python = folder.join("bin/python");
+    let has = || python.is_file() && run(Command::new(&python).args(["-c", "import r2pipe"])).is_ok();
+    let install = || {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).is_ok()
+            && run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "r2pipe"])).is_ok()
+    };
+    if !has() && !install() {
+        absent
+            .push("r2pipe; 'python3 -m venv target/peers/python' and its 'pip install r2pipe' install it".to_string());
+    }
+}
+
+/// Makes nc available to tests.
+pub fn nc(absent: &mut Vec<String>) {
+    let install = || {
+        find("apt-get").is_some()
+            && run(Command::new("apt-get").args(["install", "--yes", "--quiet", "netcat-openbsd"])).is_ok()
+    };
+    if find("nc").is_none() && !install() {
+        absent.push("nc; 'apt-get install netcat-openbsd' (or your system's way) installs it".to_string());
+    }
+}

@@ -11,6 +11,8 @@ pub fn run() -> Result<()> {
     let deny = ensure("cargo-deny", &mut absent);
     let nextest = ensure("cargo-nextest", &mut absent);
     let path = peers::path(&mut absent)?;
+    peers::python(&mut absent);
+    peers::nc(&mut absent);
 
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;

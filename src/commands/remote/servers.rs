@@ -40,8 +40,9 @@ pub fn tcp_behind(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Resu
 
 /// A place alone is where to serve, until Ctrl-C; with a command it is where to run that.
 fn serve_or_ask(session: &mut Session, service: &str, args: &Args, out: &mut Out<'_>) -> Result<()> {
-    let options = args.words.iter().take_while(|word| word.starts_with('-')).count();
-    if options == 0 && args.words.len() > 1 {
+    // Flags are for servers; no command begins like one.
+    let flags = args.words.iter().take(2).any(|word| word.starts_with("--"));
+    if !flags && args.words.len() > 1 {
         return ask(session, service, args, out);
     }
     let (sender, events) = channel();

@@ -167,6 +167,25 @@ fn a_command_in_pieces_is_put_together_and_others_are_served_meanwhile() {
 }
 
 #[test]
+fn the_log_of_a_tcp_server_has_its_commands() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit");
+    let mut there = host();
+    let at = place(&run(&mut there, &format!("=&t 0 --read-only --audit {}", path.display())).out);
+    assert_eq!(asked(&at, b"p8 4\n", false), "00000000\n");
+    assert!(asked(&at, b"w x\n", false).contains("not permitted"));
+    run(&mut there, "=l- 0");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ran: Vec<&Value> = lines.iter().filter(|line| line["event"] == "command").collect();
+    assert_eq!(
+        (ran[0]["what"].as_str(), ran[0]["read"].as_u64(), ran[0]["result"].as_str()),
+        (Some("p8 4"), Some(9), Some("ok"))
+    );
+    assert!(ran[1]["result"].as_str().unwrap().contains("not permitted"), "{text}");
+}
+
+#[test]
 fn the_program_serves_tcp_without_a_prompt() {
     let server = Process::serve(&["tcp://:0"]);
     assert_eq!(asked(&server.place, b"o malloc://16;s 4;p8 2\n", false), "0000\n");
