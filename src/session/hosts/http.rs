@@ -15,7 +15,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
 use super::connect::{Line, first_use};
-use super::printer::Printer;
+use super::printer::{Printer, Short};
 use super::{Peer, State};
 use crate::error::{Error, Kind, Result};
 use crate::link::dial::{Place, dial};
@@ -89,9 +89,15 @@ impl Http {
         let agent = ureq::Agent::with_parts(config, Lines(Arc::clone(&shared)), Nowhere);
         let authorization = login.map(|login| format!("Basic {}", STANDARD.encode(decoded(login))));
         let mut http = Http { agent, shared, origin, base: base(path), authorization };
-        let mut nothing = Vec::new();
-        let mut errors = Vec::new();
-        http.ask("?V", &mut Out::new(&mut nothing, &mut errors, Default::default(), line.cancel.clone()))?;
+        let (mut version, mut errors) = (Short::default(), Short::default());
+        http.ask("?V", &mut Out::new(&mut version, &mut errors, Default::default(), line.cancel.clone())).map_err(
+            |error| match error.kind() {
+                Kind::System if !version.0.is_empty() => {
+                    error.context(format_args!("{} tells no version", http.origin))
+                }
+                _ => error,
+            },
+        )?;
         http.shared.now().patience = None;
         Ok(http)
     }

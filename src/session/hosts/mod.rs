@@ -17,6 +17,8 @@ use crate::error::{Error, Kind, Result};
 use crate::link::Traffic;
 use crate::output::{Cancel, Executor, Out, Style};
 
+use printer::Short;
+
 pub use connect::{Connected, Line, PROTOCOLS, connect, scheme};
 
 /// Slots of the table.
@@ -80,9 +82,9 @@ pub trait Peer: Executor + Send {
 
     /// Where commands take place over there.
     fn seek(&mut self, cancel: &Cancel) -> Result<u64> {
-        let (mut text, mut errors) = (Vec::new(), Vec::new());
+        let (mut text, mut errors) = (Short::default(), Short::default());
         self.execute("s", &mut Out::new(&mut text, &mut errors, Style::default(), cancel.clone()))?;
-        let text = String::from_utf8_lossy(&text);
+        let text = String::from_utf8_lossy(&text.0);
         text.trim()
             .strip_prefix("0x")
             .and_then(|digits| u64::from_str_radix(digits, 16).ok())

@@ -1,5 +1,7 @@
 //! What a peer prints, as it comes: line by line, and nothing in it that could steer a terminal.
 
+use std::io::{self, Write};
+
 use crate::error::Result;
 use crate::output::{Out, visible};
 
@@ -73,6 +75,26 @@ impl Printer {
         out.write_all(shown(&self.line[..end]).as_bytes())?;
         self.line.drain(..end);
         self.open = true;
+        Ok(())
+    }
+}
+
+/// Takes an answer that has to be short, and fails when it is not: a peer could go on for ever.
+#[derive(Default)]
+pub struct Short(pub Vec<u8>);
+
+/// Bytes of a short answer.
+const SHORT: usize = 64 * 1024;
+
+impl Write for Short {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > SHORT {
+            return Err(io::Error::other(format!("more than {SHORT} bytes")));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -163,6 +163,7 @@ fn http_answers_that_are_none_are_named() {
         (b"\0\0\0garbage\r\n\r\n".to_vec(), "does not answer as a web server"),
         (b"".to_vec(), "http://127.0.0.1:"),
         (b"HTTP/1.0 200 ok\r\nContent-Length: 9\r\n\r\nshort".to_vec(), "http://127.0.0.1:"),
+        (page(&"a line\n".repeat(20_000)), "tells no version"),
     ];
     for (answer, says) in cases {
         let (at, _requests) = web(vec![answer]);
