@@ -89,7 +89,7 @@ impl Framed {
         self.link.finish().map_err(|e| Error::system(self.link.peer(), &e))
     }
 
-    /// Whether the peer has gone, for another thread to ask; see [`Link::watch`].
+    /// Whether the connection has broken off, for another thread to ask; see [`Link::watch`].
     pub fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
         self.link.watch()
     }

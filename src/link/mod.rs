@@ -46,8 +46,8 @@ pub trait Link: Read + Write + Send {
         Ok(())
     }
 
-    /// Whether the peer has gone, asked from another thread while this one does not read. A peer that has only
-    /// finished sending looks gone, too.
+    /// Whether the connection has broken off, asked from another thread. A peer that has only finished sending is
+    /// still there.
     fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
         Box::new(|| false)
     }

@@ -105,7 +105,7 @@ impl Link for Unix {
 
     fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
         let stream = Arc::clone(&self.stream);
-        Box::new(move || has_ended(&stream))
+        Box::new(move || arrives(&stream).is_none())
     }
 
     fn descriptor(&self) -> Option<RawFd> {
@@ -113,10 +113,17 @@ impl Link for Unix {
     }
 }
 
-/// Whether nothing more will come from `stream`.
+/// Whether nothing more will come from `stream`: the peer has finished, or the connection has broken off.
 fn has_ended(stream: &UnixStream) -> bool {
+    arrives(stream).is_none_or(|count| count == 0)
+}
+
+/// How many of the next bytes (at most one) have arrived: 0 when the peer has finished sending, one while nobody knows;
+/// `None` when the connection has broken off.
+fn arrives(stream: &UnixStream) -> Option<usize> {
     match rustix::net::recv(stream, &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-        Ok((count, _)) => count == 0,
-        Err(error) => error != Errno::AGAIN && error != Errno::INTR,
+        Ok((count, _)) => Some(count),
+        Err(Errno::AGAIN | Errno::INTR) => Some(1),
+        Err(_) => None,
     }
 }

@@ -39,8 +39,8 @@ fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()>
     // There is no place for a token in this protocol: the door is open, or stays closed.
     seat.gate.check()?;
     let mut framed = Framed::new(link, Some(seat.cancel.clone()));
-    let Some((text, finished)) = commands(&mut framed, options.patience)? else { return Ok(()) };
-    let gone = if finished { Box::new(|| false) } else { framed.watch() };
+    let Some(text) = commands(&mut framed, options.patience)? else { return Ok(()) };
+    let gone = framed.watch();
     let mut session = options.session(seat);
     let begun = Instant::now();
     let line = Rc::new(RefCell::new(Line { framed, patience: options.patience, sent: 0, failure: None, lost: None }));
@@ -69,13 +69,13 @@ fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()>
     Ok(())
 }
 
-/// The commands that a client sends, and whether it has said that it sends no more; `None`: it sent nothing.
-fn commands(framed: &mut Framed, patience: Duration) -> Result<Option<(String, bool)>> {
+/// The commands that a client sends; `None`: it sent nothing.
+fn commands(framed: &mut Framed, patience: Duration) -> Result<Option<String>> {
     let deadline = Instant::now() + patience;
-    let finished = loop {
+    loop {
         let arrived = framed.arrived();
         if arrived.iter().rev().find(|byte| !matches!(byte, b'\r' | 0)) == Some(&b'\n') {
-            break false;
+            break;
         }
         if arrived.len() > LONGEST {
             return Err(Error::new(Kind::Limit, format!("a command of more than {LONGEST} bytes")));
@@ -85,18 +85,14 @@ fn commands(framed: &mut Framed, patience: Duration) -> Result<Option<(String, b
         match framed.fill(Some(wait)) {
             Ok(()) => {}
             Err(error) => match error.kind() {
-                Kind::Timeout => break false,
-                Kind::Closed => break true,
+                Kind::Timeout | Kind::Closed => break,
                 _ => return Err(error),
             },
         }
-    };
+    }
     let bytes: Vec<u8> = framed.arrived().iter().copied().filter(|byte| !matches!(byte, b'\r' | 0)).collect();
     framed.consume(framed.arrived().len());
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some((String::from_utf8_lossy(&bytes).into_owned(), finished)))
+    Ok((!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Waits for the client to hang up first.

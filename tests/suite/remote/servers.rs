@@ -131,6 +131,8 @@ fn commands_end_by_line_end_by_half_close_and_by_silence() {
     assert_eq!(asked(&at, b"s\n\0", false), "0x10\n");
     assert_eq!(asked(&at, b"s", true), "0x10\n");
     assert_eq!(asked(&at, b"s", false), "0x10\n");
+    // Who has said all that it wants to say still waits for the answer, however long that takes.
+    assert_eq!(asked(&at, b"sleep 0.3;?e awake\n", true), "awake\n");
     assert_eq!(asked(&at, b"?e a\n?e b;?e c\n", false), "a\nb\nc\n");
     assert_eq!(asked(&at, b"?e a\n?e b", false), "a\nb\n");
     assert_eq!(asked(&at, b"f x=1\n", false), "\n");
@@ -164,6 +166,19 @@ fn a_command_in_pieces_is_put_together_and_others_are_served_meanwhile() {
     let chunk = vec![b'a'; 1 << 16];
     while flood.write_all(&chunk).is_ok() {}
     assert_eq!(asked(&at, b"?e other\n", false), "other\n");
+}
+
+#[test]
+fn the_command_of_a_client_that_broke_off_ends() {
+    let mut there = host();
+    let at = place(&run(&mut there, "=&t 0").out);
+    let mut client = TcpStream::connect(&at).unwrap();
+    client.write_all(b"sleep 3600\n").unwrap();
+    until("the client is here", || !run(&mut there, "=l~client").out.is_empty());
+    // Closing resets the connection.
+    rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+    drop(client);
+    until("its command has ended", || run(&mut there, "=l~client").out.is_empty());
 }
 
 #[test]
