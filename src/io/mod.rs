@@ -104,6 +104,24 @@ pub struct Read<'a> {
     pub done: usize,
 }
 
+/// What [`Device::search`] looks for: the addresses in a stretch of the device at which `needle` lies whole.
+/// Hits may overlap; the caller drops those that it does not want.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchRequest {
+    /// Physical address of the first byte searched.
+    pub address: u64,
+    /// Bytes searched. A hit ends within them.
+    pub length: u64,
+    /// The bytes looked for; never empty.
+    pub needle: Vec<u8>,
+    /// Which bits of each byte must agree, as long as the needle; `None`: all.
+    pub mask: Option<Vec<u8>>,
+    /// Hits are multiples of this physical address; 0 and 1: any.
+    pub align: u64,
+    /// Most hits reported; 0: all.
+    pub limit: u64,
+}
+
 /// Something with bytes at addresses. Reads and writes are positional; addresses are physical (from the device's
 /// own 0). Optional abilities answer `None` by default, so callers ask the device instead of knowing schemes.
 pub trait Device: Send {
@@ -135,6 +153,18 @@ pub trait Device: Send {
             read.done = self.read_at(read.address, read.buffer)?;
         }
         Ok(())
+    }
+
+    /// Looks for bytes where they lie, when the device can do it for less than reading them takes: a remote one lets
+    /// its server search. `found` gets the physical address of each hit, in rising order, and ends the search with
+    /// `false`. `None`: read and look for yourself; nothing was reported then.
+    fn search(
+        &mut self,
+        _request: &SearchRequest,
+        _cancel: &Cancel,
+        _found: &mut dyn FnMut(u64) -> bool,
+    ) -> Option<Result<()>> {
+        None
     }
 
     /// The other side runs commands: `=!cmd`.
