@@ -1,7 +1,6 @@
 //! Measures the program beside its peers on this machine and prints one row for each promise: `cargo xtask bench`.
 //!
-//! Each figure is the best of a few runs: what disturbs a run only makes it slower. `--size MIB` sets the input's
-//! size.
+//! Each figure is the best of a few runs: what disturbs a run only makes it slower.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,18 +12,18 @@ use std::time::{Duration, Instant};
 const RUNS: usize = 5;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().collect();
-    let size = args.windows(2).find(|pair| pair[0] == "--size").and_then(|pair| pair[1].parse().ok()).unwrap_or(256);
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let input = folder.path().join("input");
-    make_input(&input, size);
-    println!("{} MiB of input, best of {RUNS} runs, {} cores\n", size, cores());
+    let (small, large) = (folder.path().join("64M"), folder.path().join("256M"));
+    make_input(&small, 64);
+    make_input(&large, 256);
+    let sparse = folder.path().join("10G");
+    File::create(&sparse).and_then(|file| file.set_len(10 << 30)).expect("a sparse file can be made");
+    println!("best of {RUNS} runs, in turns with the peer, {} cores\n", cores());
     let mut table = Table::default();
     table.head();
-    start_up(&mut table);
-    local(&mut table, &input, size << 20);
-    remote(&mut table, &input, size << 20);
-    memory(&mut table, &input);
+    start_up(&mut table, &sparse);
+    local(&mut table, &small);
+    remote(&mut table, &large);
     if table.missed == 0 {
         ExitCode::SUCCESS
     } else {
@@ -82,6 +81,12 @@ impl Table {
         self.row(what, &show(ours), &format!("{peer_name} {}", show(peer)), ratio, wanted);
     }
 
+    /// A row of memory: `peak` bytes may be at most `limit` MiB.
+    fn memory(&mut self, what: &str, peak: Option<u64>, limit: u64) {
+        let peak = peak.unwrap_or(u64::MAX) as f64 / f64::from(1 << 20);
+        self.row(what, &format!("{peak:.1} MiB"), &format!("limit {limit} MiB"), peak / limit as f64, 1.0);
+    }
+
     fn row(&mut self, what: &str, ours: &str, peer: &str, ratio: f64, wanted: f64) {
         let ok = ratio <= wanted;
         self.missed += usize::from(!ok);
@@ -95,23 +100,29 @@ fn remora() -> Command {
     command
 }
 
-/// The best time of `make`'s command, whose output nobody looks at; `None` when it cannot be run or fails.
-fn best(runs: usize, mut make: impl FnMut() -> Command) -> Option<Duration> {
-    let mut best = None;
+/// The best times of two commands that run in turns, their output thrown away; `None` for one that cannot be run or
+/// fails.
+fn duel(runs: usize, ours: impl Fn() -> Command, peer: impl Fn() -> Command) -> (Option<Duration>, Option<Duration>) {
+    let mut best = (None, None);
     for _ in 0..runs {
-        let mut command = make();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let start = Instant::now();
-        let mut child = command.spawn().ok()?;
-        // A pipe that is read, as in a pipeline: some programs do less when they write to /dev/null.
-        drain(child.stdout.take()?);
-        if !child.wait().ok()?.success() {
-            return None;
-        }
-        let time = start.elapsed();
-        best = Some(best.map_or(time, |best: Duration| best.min(time)));
+        best.0 = shorter(best.0, time(ours()));
+        best.1 = shorter(best.1, time(peer()));
     }
     best
+}
+
+fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn time(mut command: Command) -> Option<Duration> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let start = Instant::now();
+    let status = command.status().ok()?;
+    status.success().then(|| start.elapsed())
 }
 
 fn drain(mut from: impl Read) -> u64 {
@@ -128,42 +139,60 @@ fn with(mut command: Command, args: &[&str]) -> Command {
     command
 }
 
-fn start_up(table: &mut Table) {
-    let ours = best(40, || with(remora(), &["-qcq", "/bin/ls"]));
-    table.times("start, open /bin/ls, leave", ours, "true", best(40, || Command::new("true")), 3.0);
-    let peer = best(5, || with(Command::new("radare2"), &["-N", "-n", "-qcq", "/bin/ls"]));
-    table.times("start, open /bin/ls, leave", ours, "radare2 -n", peer, 0.2);
+/// radare2, which the tests install when the machine has none.
+fn radare2() -> Command {
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/radare2/radare2");
+    match std::env::var_os("REMORA_RADARE2") {
+        Some(path) => Command::new(path),
+        None if installed.exists() => Command::new(installed),
+        None => Command::new("radare2"),
+    }
 }
 
-fn local(table: &mut Table, input: &Path, size: u64) {
-    let path = input.to_str().expect("the temporary folder's name is text");
-    let ours = |line: String| best(RUNS, || with(remora(), &["-qc", &line, path]));
-    let peer = |name: &str, args: &[&str]| best(RUNS, || with(Command::new(name), args));
-    let part = size / 8;
-    let length = part.to_string();
-    table.times("hexdump (px)", ours(format!("px {part}")), "xxd", peer("xxd", &["-l", &length, path]), 1.0);
-    table.times("hexpairs (p8)", ours(format!("p8 {part}")), "xxd -p", peer("xxd", &["-p", "-l", &length, path]), 1.0);
-    table.times("digest (ph sha256)", ours(format!("ph sha256 {size}")), "sha256sum", peer("sha256sum", &[path]), 1.1);
-    let line = format!("px {part}");
-    let radare = best(1, || with(Command::new("radare2"), &["-N", "-n", "-escr.color=0", "-qc", &line, path]));
-    table.times("hexdump (px)", ours(line.clone()), "radare2", radare, 0.5);
+fn text(path: &Path) -> &str {
+    path.to_str().expect("the temporary folder's name is text")
 }
 
-/// Bytes through a rap server on loopback, beside a plain copy through a socket.
-fn remote(table: &mut Table, input: &Path, size: u64) {
-    let path = input.to_str().expect("the temporary folder's name is text");
+fn start_up(table: &mut Table, sparse: &Path) {
+    let (ours, peer) = duel(20, || with(remora(), &["-qc", "q", "-"]), || with(radare2(), &["-qc", "q", "-"]));
+    table.times("start and leave", ours, "radare2", peer, 0.1);
+    let (large, small) =
+        duel(20, || with(remora(), &["-qc", "q", text(sparse)]), || with(remora(), &["-qc", "q", "/bin/ls"]));
+    table.times("open 10 GiB, sparse", large, "ours, /bin/ls", small, 1.5);
+    table.memory(
+        "memory: open 10 GiB, px 64 at its end",
+        peak(with(remora(), &["-qc", "px 64 @ 0x27fffffc0", text(sparse)])),
+        30,
+    );
+}
+
+fn local(table: &mut Table, input: &Path) {
+    let path = text(input);
+    let ours = |line: &'static str| move || with(remora(), &["-qc", line, path]);
+    let (px, xxd) = duel(RUNS, ours("px 64M"), || with(Command::new("xxd"), &[path]));
+    table.times("px, 64 MiB", px, "xxd", xxd, 0.2);
+    let (p8, xxd) = duel(RUNS, ours("p8 64M"), || with(Command::new("xxd"), &["-p", path]));
+    table.times("p8, 64 MiB", p8, "xxd -p", xxd, 0.1);
+    let (hash, sum) = duel(3 * RUNS, ours("ph sha256 64M"), || with(Command::new("sha256sum"), &[path]));
+    table.times("ph sha256, 64 MiB", hash, "sha256sum", sum, 1.0);
+}
+
+/// 256 MiB through a rap server on loopback, beside a plain copy of the same file through a socket.
+fn remote(table: &mut Table, input: &Path) {
     let Some(server) = Server::start() else {
-        table.times("bytes through rap", None, "socket copy", None, 2.0);
+        table.times("256 MiB through rap", None, "socket copy", None, 2.0);
         return;
     };
-    let uri = format!("rap://{}/{path}", server.address);
-    let plain = |transport: &dyn Fn() -> Option<Duration>| (0..RUNS).filter_map(|_| transport()).min();
-    // The digest's own time is no part of the transport: it is taken off on both sides.
-    let line = format!("ph sha256 {size}");
-    let digest = best(RUNS, || with(remora(), &["-qc", &line, path]));
-    let through = best(RUNS, || with(remora(), &["-qc", &line, &uri]));
-    let ours = through.zip(digest).map(|(all, digest)| all.saturating_sub(digest).max(Duration::from_millis(1)));
-    table.times("bytes through rap", ours, "socket copy", plain(&|| socket_copy(input).ok()), 2.0);
+    let uri = format!("rap://{}/{}", server.address, text(input));
+    let read = || with(remora(), &["-qc", "pr 256M", &uri]);
+    let (mut ours, mut plain) = (None, None);
+    for _ in 0..RUNS {
+        ours = shorter(ours, time(read()));
+        plain = shorter(plain, socket_copy(input).ok());
+    }
+    table.times("256 MiB through rap", ours, "socket copy", plain, 2.0);
+    table.memory("memory of the client", peak(read()), 64);
+    table.memory("memory of the server", high_water(server.child.id()), 64);
 }
 
 /// The time to send a file through a TCP connection on loopback and read it at the other end.
@@ -219,45 +248,20 @@ impl Drop for Server {
     }
 }
 
-/// The most memory that hashing the whole input takes, beside the input's size.
-fn memory(table: &mut Table, input: &Path) {
-    const LIMIT: u64 = 64 << 20;
-    let path = input.to_str().expect("the temporary folder's name is text");
-    let size = std::fs::metadata(input).map_or(0, |metadata| metadata.len());
-    let line = format!("ph sha256 {size}");
-    let peak = with(remora(), &["-qc", &line, path])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .ok()
-        .and_then(|mut child| peak_memory(&mut child));
-    match peak {
-        Some(peak) => {
-            let show = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
-            table.row(
-                "memory of ph sha256",
-                &show(peak),
-                &format!("limit {}", show(LIMIT)),
-                peak as f64 / LIMIT as f64,
-                1.0,
-            );
-        }
-        None => table.times("memory of ph sha256", None, "limit", None, 1.0),
-    }
-}
-
-/// The largest resident set of `child` until it ends, from the kernel's own high-water mark.
-fn peak_memory(child: &mut Child) -> Option<u64> {
-    let status = format!("/proc/{}/status", child.id());
+/// The largest resident set of `command` until it ends, in bytes.
+fn peak(mut command: Command) -> Option<u64> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().ok()?;
     let mut peak = None;
     while let Ok(None) = child.try_wait() {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let mark = text
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .and_then(|rest| rest.trim().strip_suffix(" kB").and_then(|digits| digits.trim().parse::<u64>().ok()));
-        peak = peak.max(mark.map(|kibibytes| kibibytes << 10));
-        std::thread::sleep(Duration::from_millis(2));
+        peak = peak.max(high_water(child.id()));
+        std::thread::sleep(Duration::from_micros(200));
     }
     peak
+}
+
+/// The kernel's own high-water mark of a process, in bytes.
+fn high_water(process: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    mark.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
 }

@@ -15,7 +15,7 @@ use remora::uri::{Authority, Uri};
 
 /// Every target with its name, for the soak run.
 pub const TARGETS: &[(&str, fn(&[u8]))] =
-    &[("number", number), ("uri", uri), ("shell", shell), ("completion", completion)];
+    &[("number", number), ("uri", uri), ("shell", shell), ("completion", completion), ("files", files)];
 
 /// Expressions.
 pub fn number(data: &[u8]) {
@@ -72,6 +72,23 @@ pub fn completion(data: &[u8]) {
     if line.len() <= 64 && !line.contains('/') {
         for cursor in 0..=line.len() {
             let _ = completion::complete(&line, cursor, &session);
+        }
+    }
+}
+
+/// Damaged files of every format that a plugin decodes.
+pub fn files(data: &[u8]) {
+    let path = std::env::temp_dir().join(format!("remora-fuzz-{}", std::process::id()));
+    std::fs::write(&path, data).expect("a file can be written");
+    for scheme in ["gzip", "zip", "ihex", "srec"] {
+        for member in ["", "//a", "::0"] {
+            let uri = Uri::parse(&format!("{scheme}://{}{member}", path.display()));
+            if let Ok(mut device) = remora::io::plugin::open(&uri, &Open { access: Access::R, ..Open::default() }) {
+                let mut bytes = [0; 64];
+                for address in [0, 1, u64::MAX - 3, device.info().size.unwrap_or(0).saturating_sub(1)] {
+                    let _ = device.read_at(address, &mut bytes);
+                }
+            }
         }
     }
 }

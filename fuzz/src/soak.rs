@@ -1,4 +1,7 @@
-//! Every target on random input for a number of seconds: `soak SECONDS [SEED]`. A failure prints its input.
+//! Every target on random input for a number of seconds, beside a server with a crowd of clients:
+//! `soak SECONDS [SEED]`. A failure prints its input.
+
+mod crowd;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -18,6 +21,7 @@ fn main() -> ExitCode {
     let mut random = Random(seed);
     let words = words();
     let end = Instant::now() + Duration::from_secs(seconds);
+    let crowd = std::thread::spawn(move || crowd::run(end));
     let (mut runs, mut failures) = (0u64, 0u64);
     while Instant::now() < end {
         let input = input(&mut random, &words);
@@ -29,7 +33,12 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("soak: {runs} runs, {failures} failures");
+    let (visits, wrong) = crowd.join().unwrap_or_else(|_| (0, vec!["the crowd panicked".to_string()]));
+    for what in &wrong {
+        eprintln!("soak: {what}");
+    }
+    failures += wrong.len() as u64;
+    println!("soak: {runs} runs, {visits} visits, {failures} failures");
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -133,6 +133,14 @@ const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
     Command {
+        name: "ff",
+        args: &[Arg::opt("glob", ArgKind::Flag)],
+        summary: "show how many bytes it is to the next flag",
+        examples: &[Example { line: "f a 1 8; f b 1 0x20; ff; ff b*", shows: "8\n32" }],
+        run: Run::Core(distance),
+        ..Command::DEFAULT
+    },
+    Command {
         name: "fi",
         args: &[Arg::opt("from", ArgKind::Word), Arg::opt("to", ArgKind::Number)],
         summary: "list the flags in the block, in so many bytes, or between two addresses",
@@ -439,6 +447,14 @@ fn name_here(ctx: &mut Ctx<'_, '_>) -> Result<()> {
         Some(flag) => ctx.out.line(&flag.name),
         None => Ok(()),
     }
+}
+
+fn distance(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    let seek = ctx.view.seek;
+    let glob = ctx.word(0).unwrap_or("*");
+    let behind = ctx.core.flags.matching(glob).find(|flag| flag.address > seek);
+    let flag = behind.ok_or_else(|| Error::new(Kind::NotFound, format!("no such flag behind 0x{seek:08x}")))?;
+    ctx.out.line(flag.address - seek)
 }
 
 fn enumerate(ctx: &mut Ctx<'_, '_>) -> Result<()> {

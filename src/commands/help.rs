@@ -12,7 +12,13 @@ pub fn show(prefix: &str, detailed: bool, out: &mut Out<'_>) -> Result<()> {
     if prefix.is_empty() {
         return if detailed { list_all(out) } else { overview(out) };
     }
-    let found: Vec<Match> = all().filter_map(|command| Match::of(command, prefix)).collect();
+    let family = FAMILIES.iter().find(|family| family.name == prefix);
+    let belongs = |command: &'static Command| {
+        // A family's page shows all of it: `!=!` stands with `=!=`.
+        let own = family.is_some_and(|family| family.commands.iter().any(|other| other.name == command.name));
+        Match::of(command, prefix).or(own.then_some(Match { command, name: command.name }))
+    };
+    let found: Vec<Match> = all().filter_map(belongs).collect();
     if found.is_empty() {
         return match resolve(prefix) {
             // The name with a suffix of its mode: `pxj?`.
@@ -22,7 +28,6 @@ pub fn show(prefix: &str, detailed: bool, out: &mut Out<'_>) -> Result<()> {
         };
     }
     let exact = found.iter().find(|found| found.name == prefix).map(|found| found.command);
-    let family = FAMILIES.iter().find(|family| family.name == prefix);
     match exact {
         Some(command) if detailed || found.len() == 1 => page(command, out)?,
         _ if found.len() == 1 => return page(found[0].command, out),

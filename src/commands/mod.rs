@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod cache;
+pub mod comments;
 pub mod compare;
 pub mod config;
 pub mod flags;
@@ -20,6 +21,7 @@ pub mod reference;
 pub mod remote;
 pub mod resize;
 pub mod script;
+pub mod search;
 pub mod seek;
 pub mod system;
 pub mod write;
@@ -182,7 +184,9 @@ pub const FAMILIES: &[&Family] = &[
     &script::FAMILY,
     &system::FAMILY,
     &remote::FAMILY,
+    &search::FAMILY,
     &block::FAMILY,
+    &comments::FAMILY,
     &compare::FAMILY,
     &config::FAMILY,
     &flags::FAMILY,
@@ -249,24 +253,23 @@ pub fn resolve(text: &str) -> Option<(&'static Command, Mode, &str)> {
 /// Whether arguments may be glued to `name` in this way.
 fn may_follow(name: &str, rest: &str) -> bool {
     let Some(next) = rest.chars().next() else { return true };
+    // What is searched for stands apart, so that a slip (`/abc`, `/xx`) does not start a search.
+    if matches!(name, "/" | "/!" | "/b" | "s/") {
+        return next.is_whitespace();
+    }
     let punctuated = name.ends_with(|c: char| !c.is_ascii_alphanumeric());
     match next {
         c if c.is_whitespace() => true,
         c if c.is_ascii_digit() => !name.ends_with(|c: char| c.is_ascii_digit()),
-        c if c.is_alphabetic() || c == '_' => punctuated,
+        // `=x` is a slip, not the command `x` for a host.
+        c if c.is_alphabetic() || c == '_' => punctuated && name != "=",
         _ => true,
     }
 }
 
 /// Runs a resolved command: checks the client's permissions and the number of arguments, then calls it.
 pub fn invoke(session: &mut Session, command: &Command, mode: Mode, args: &Args, out: &mut Out<'_>) -> Result<()> {
-    if !session.view.permissions.allow(command.needs) {
-        let missing = command.needs.without(session.view.permissions).names();
-        return Err(Error::new(
-            Kind::Permission,
-            format!("'{}' is not permitted here: it needs {missing}", command.name),
-        ));
-    }
+    session.view.permissions.require(command.needs, command.name)?;
     let required = command.args.iter().filter(|arg| arg.required).count();
     let unlimited = command.args.last().is_some_and(|arg| {
         arg.many || matches!(arg.kind, ArgKind::Text | ArgKind::Hex | ArgKind::Command | ArgKind::Number)

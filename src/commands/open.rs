@@ -1,7 +1,6 @@
 //! `o`: open files and URIs, and what is open.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -10,9 +9,10 @@ use super::{Arg, ArgKind, Command, Example, Family, Run};
 use crate::error::{Error, Kind, Result};
 use crate::io::plugin::malloc::Memory;
 use crate::io::plugin::{self, PLUGINS};
-use crate::io::{Access, Open};
+use crate::io::{Access, Device, Open};
 use crate::output::{Item, Mode, Out, Style, visible};
 use crate::session::context::Args;
+use crate::session::reach::opening;
 use crate::session::{Core, Ctx, Permissions, Session, View};
 use crate::uri::Uri;
 
@@ -22,7 +22,8 @@ pub const FAMILY: Family = Family { name: "o", summary: "open files and URIs, ma
 const FILE: &[Arg] =
     &[Arg::new("uri", ArgKind::Uri), Arg::opt("addr", ArgKind::Number), Arg::opt("rwx", ArgKind::Word)];
 const FD: &[Arg] = &[Arg::new("fd", ArgKind::Descriptor)];
-const OPENING: Permissions = Permissions::FILES.and(Permissions::READ);
+/// What every URI needs; its scheme may need more (`View::may_open`).
+const OPENING: Permissions = Permissions::READ;
 
 const COMMANDS: &[Command] = &[
     Command {
@@ -30,7 +31,7 @@ const COMMANDS: &[Command] = &[
         aliases: &["ol"],
         args: &[Arg::opt("uri", ArgKind::Uri), Arg::opt("addr", ArgKind::Number), Arg::opt("rwx", ArgKind::Word)],
         summary: "list what is open, or open a file or URI and map all of it at an address (default: 0)",
-        details: "Opening needs the permission 'files'. The list shows the number (* marks the current one), \
+        details: "Opening needs the permission 'read', and for a file 'files', for a process 'debug'. The list shows the number (* marks the current one), \
                   permissions, size and URI.",
         modes: &[Mode::Json, Mode::Quiet, Mode::Commands],
         examples: &[
@@ -207,11 +208,7 @@ pub fn open_uri(core: &mut Core, uri: &Uri, open: &Open, address: Option<u64>) -
 
 /// Refuses when the client lacks `needed`: for commands that need it only with some arguments.
 pub(super) fn require(view: &View, needed: Permissions, what: &str) -> Result<()> {
-    if view.permissions.allow(needed) {
-        return Ok(());
-    }
-    let missing = needed.without(view.permissions).names();
-    Err(Error::new(Kind::Permission, format!("{what} is not permitted here: it needs {missing}")))
+    view.permissions.require(needed, what)
 }
 
 /// A descriptor's number from an argument.
@@ -222,7 +219,7 @@ pub(super) fn descriptor(number: u64) -> Result<u32> {
 
 fn o(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
     if !args.words.is_empty() {
-        require(&session.view, OPENING, "opening")?;
+        require(&session.view, OPENING, "o")?;
         return open(session, args, out, Access::RX, false);
     }
     session.with(|core, _| rows(core).iter().try_for_each(|row| out.item(row)))
@@ -230,13 +227,13 @@ fn o(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
 
 /// Opens the URI of the first argument. The core is not locked meanwhile: a peer may take its time.
 fn open(session: &mut Session, args: &Args, out: &mut Out<'_>, access: Access, create: bool) -> Result<()> {
+    let uri = locate(&session.view, &args.words[0]);
     let (address, open) = session.with(|core, view| {
         let mut ctx = Ctx { core, view, out: &mut *out, args };
         let address = ctx.number(1)?;
-        Ok::<_, Error>((address, how(&ctx, ctx.word(2), access, create)?))
+        Ok::<_, Error>((address, how(&ctx, &uri, ctx.word(2), access, create)?))
     })?;
-    let uri = locate(&session.view, &args.words[0]);
-    let device = plugin::open(&uri, &open)?;
+    let device = reach(&uri, &open, out)?;
     session.with(|core, _| {
         let fd = core.io.admit(&uri, &open, device);
         core.io.map_whole(fd, address.unwrap_or(0)).map(drop)
@@ -244,23 +241,26 @@ fn open(session: &mut Session, args: &Args, out: &mut Out<'_>, access: Access, c
 }
 
 fn unmapped(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    let uri = locate(&session.view, &args.words[0]);
     let open = session.with(|core, view| {
         let ctx = Ctx { core, view, out: &mut *out, args };
-        how(&ctx, ctx.word(1), Access::RX, false)
+        how(&ctx, &uri, ctx.word(1), Access::RX, false)
     })?;
-    let uri = locate(&session.view, &args.words[0]);
-    let device = plugin::open(&uri, &open)?;
+    let device = reach(&uri, &open, out)?;
     session.with(|core, _| core.io.admit(&uri, &open, device));
     Ok(())
 }
 
-fn how(ctx: &Ctx<'_, '_>, access: Option<&str>, default: Access, create: bool) -> Result<Open> {
+fn how(ctx: &Ctx<'_, '_>, uri: &Uri, access: Option<&str>, default: Access, create: bool) -> Result<Open> {
     let access = access.map_or(Ok(default), Access::parse)?;
-    if access.write {
-        require(ctx.view, Permissions::WRITE, "opening for writing")?;
-    }
-    let timeout = Duration::from_millis(ctx.option_number("net.timeout"));
-    Ok(Open { access, create, cancel: ctx.out.cancel().clone(), timeout })
+    Ok(Open { create, ..opening(ctx.core, ctx.view, uri, access, ctx.out.cancel())? })
+}
+
+/// Opens the device, and says what there is to say about its peer.
+fn reach(uri: &Uri, open: &Open, out: &mut Out<'_>) -> Result<Box<dyn Device>> {
+    let device = plugin::open(uri, open);
+    open.notices.take().iter().for_each(|line| out.note(line));
+    device
 }
 
 /// The URI that `text` means to a client: relative paths start at its working directory.
@@ -282,10 +282,11 @@ fn reopen(session: &mut Session, args: &Args, out: &mut Out<'_>, write: bool) ->
             return Ok((fd, uri, None));
         }
         let access = Access { write: requested.write || write, ..requested };
-        Ok::<_, Error>((fd, uri, Some(how(&ctx, None, access, false)?)))
+        let open = how(&ctx, &uri, None, access, false)?;
+        Ok::<_, Error>((fd, uri, Some(open)))
     })?;
     let Some(open) = open else { return Ok(()) };
-    let device = plugin::open(&uri, &open)?;
+    let device = reach(&uri, &open, out)?;
     session.with(|core, _| core.io.replace(fd, &open, device))
 }
 

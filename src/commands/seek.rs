@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
-use super::{Arg, ArgKind, Command, Example, Family, Run};
+use super::{Arg, ArgKind, Command, Example, Family, Run, search};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Item, Mode, Style};
-use crate::session::Ctx;
 use crate::session::flags::Flag;
+use crate::session::{Ctx, Permissions};
 
 /// The family.
 pub const FAMILY: Family = Family { name: "s", summary: "seek: where you are", commands: COMMANDS };
@@ -113,6 +113,24 @@ const COMMANDS: &[Command] = &[
         summary: "go to the previous flag (or hit: scr.nkey)",
         examples: &[Example { line: "f a 1 8; f b 1 16; s 16; sp; s", shows: "0x8" }],
         run: Run::Core(previous),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "s/",
+        args: &[Arg::new("text", ArgKind::Text)],
+        summary: "go to the next place with a text",
+        needs: Permissions::READ,
+        examples: &[Example { line: "w AB; w AB @ 8; s/ AB; s", shows: "0x8" }],
+        run: Run::Session(|session, args, out| search::seek(session, "/", args, out)),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "s/x",
+        args: &[Arg::new("hex[:mask]", ArgKind::Text)],
+        summary: "go to the next place with some bytes",
+        needs: Permissions::READ,
+        examples: &[Example { line: "wx ff @ 9; s/x ff; s", shows: "0x9" }],
+        run: Run::Session(|session, args, out| search::seek(session, "/x", args, out)),
         ..Command::DEFAULT
     },
     Command {

@@ -80,7 +80,7 @@ const COMMANDS: &[Command] = &[
         name: "ytf",
         args: &[Arg::new("file", ArgKind::File)],
         summary: "write the yanked bytes to a file",
-        needs: Permissions::FILES,
+        needs: Permissions::FILES.and(Permissions::WRITE),
         run: Run::Core(ytf),
         ..Command::DEFAULT
     },
@@ -219,7 +219,8 @@ fn yt(ctx: &mut Ctx<'_, '_>) -> Result<()> {
 fn ytf(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let name = ctx.args.text.as_str();
     let bytes = &yanked(ctx)?.1;
-    std::fs::write(local::path(ctx.view, name), bytes)
+    local::create(ctx.view, name, false)?
+        .write_all(bytes)
         .map_err(|e| Error::system(format_args!("cannot write file '{name}'"), &e))
 }
 

@@ -3,23 +3,30 @@
 //! Layers, from the top: patch (a command's temporary bytes) → overlay (`io.cache`) → maps (virtual addresses)
 //! → pages (remote devices only) → device. Everything is positional; nothing here keeps a cursor.
 
+pub mod beneath;
 mod check;
 mod commit;
 mod edit;
+mod lent;
 pub mod overlay;
 pub mod pages;
 pub mod plugin;
+pub mod scan;
 mod sigbus;
+mod stretch;
 pub mod space;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
+use crate::link::Security;
 use crate::output::{Cancel, Executor};
 use crate::uri::Uri;
 
+pub use beneath::{Beneath, Root};
 pub use overlay::{Layer, Overlay};
 pub use plugin::{PLUGINS, Plugin};
 pub use space::{Map, Priority, Space};
@@ -142,6 +149,11 @@ pub trait Device: Send {
         None
     }
 
+    /// How many bytes from `address` are zero, when the device knows without reading them: a hole in a file.
+    fn zeros(&mut self, _address: u64) -> u64 {
+        0
+    }
+
     /// Changes the size in bytes.
     fn resize(&mut self, _size: u64) -> Result<()> {
         Err(Error::new(Kind::Unsupported, "the device cannot be resized"))
@@ -183,6 +195,11 @@ pub trait Device: Send {
     /// for them all at once.
     fn will_read(&mut self, _address: u64, _length: u64) {}
 
+    /// Whether this only holds the place of a device that is lent out.
+    fn is_lent(&self) -> bool {
+        false
+    }
+
     /// The other side runs commands: `=!cmd`.
     fn executor(&mut self) -> Option<&mut dyn Executor> {
         None
@@ -200,11 +217,41 @@ pub struct Open {
     pub cancel: Cancel,
     /// How long to wait for a peer (`net.timeout`).
     pub timeout: Duration,
+    /// Which files of this machine can be reached by path.
+    pub root: Beneath,
+    /// What is trusted, and shown, when a peer is reached (`net.*`).
+    pub security: Security,
+    /// What the user should know about how it went.
+    pub notices: Notices,
+}
+
+/// Lines for the user that come up where nothing can be printed. Clones collect into the same list.
+#[derive(Debug, Clone, Default)]
+pub struct Notices(Arc<Mutex<Vec<String>>>);
+
+impl Notices {
+    /// Adds a line.
+    pub fn push(&self, line: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    /// The lines that were added since they were last taken.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Default for Open {
     fn default() -> Open {
-        Open { access: Access::RX, create: false, cancel: Cancel::new(), timeout: Duration::from_secs(3) }
+        Open {
+            access: Access::RX,
+            create: false,
+            cancel: Cancel::new(),
+            timeout: Duration::from_secs(3),
+            root: None,
+            security: Security::default(),
+            notices: Notices::default(),
+        }
     }
 }
 
@@ -414,8 +461,9 @@ impl Io {
     pub fn untouched(&self, settings: &Settings, address: u64, length: u64) -> Option<(u32, u64)> {
         let (Some((fd, physical, access)), found) = self.piece(settings, address, length) else { return None };
         let layer = self.layer(settings)?;
-        let whole = found == length && length > 0 && access.read;
-        (whole && !self.overlay.touches(layer, address, length)).then_some((fd, physical))
+        let last = address.checked_add(length.checked_sub(1)?)?;
+        let held = self.overlay.next(layer, address).is_some_and(|(from, _)| from <= last);
+        (found == length && access.read && !held).then_some((fd, physical))
     }
 
     /// Passes on that `length` bytes at `address` are about to be read from front to back, as far as they lie in one

@@ -133,6 +133,15 @@ impl Overlay {
         self.rebuild();
     }
 
+    /// The first held-back bytes at or after `address` of `layer`: the first and the last address of a stretch that
+    /// begins at `address` or later.
+    pub fn next(&self, layer: Layer, address: u64) -> Option<(u64, u64)> {
+        let before = self.index.range(..=(layer, address)).next_back();
+        let before = before.filter(|((other, _), piece)| *other == layer && piece.last >= address);
+        let after = || self.index.range((layer, address)..).next().filter(|((other, _), _)| *other == layer);
+        before.or_else(after).map(|((_, from), piece)| ((*from).max(address), piece.last))
+    }
+
     /// Lays the held-back bytes over `buffer`, which was read at `address` of `layer`.
     pub fn apply(&self, layer: Layer, address: u64, buffer: &mut [u8]) {
         if buffer.is_empty() || self.index.is_empty() {

@@ -8,6 +8,8 @@ use subtle::ConstantTimeEq;
 use super::private;
 use crate::error::{Error, Kind, Result};
 
+const WORD: &str = "token=";
+
 /// A secret of 128 bits. It has no `Display`, and its `Debug` says nothing.
 #[derive(Clone)]
 pub struct Token([u8; 16]);
@@ -44,6 +46,16 @@ impl Token {
     fn text(&self) -> String {
         faster_hex::hex_string(&self.0)
     }
+
+    /// `token=HEX`: the word of the hello that presents it.
+    pub fn word(&self) -> String {
+        format!("{WORD}{}", self.text())
+    }
+
+    /// The token that the words of a hello present, if they do.
+    pub fn presented(words: &str) -> Option<Result<Token>> {
+        words.split_ascii_whitespace().find_map(|word| word.strip_prefix(WORD)).map(Token::parse)
+    }
 }
 
 /// One token a server accepts, and what it opens.
@@ -66,7 +78,7 @@ impl Keyring {
     /// no file, one is made with a single new token.
     pub fn load_or_create(path: &Path) -> Result<Keyring> {
         if !path.exists() {
-            private::write(path, format!("{}\n", Token::random()?.text()).as_bytes())?;
+            private::create(path, format!("{}\n", Token::random()?.text()).as_bytes())?;
         }
         let mut grants = Vec::new();
         for (index, line) in private::read(path)?.lines().enumerate() {
@@ -83,6 +95,11 @@ impl Keyring {
                 .hint("remove the file to get a new one"));
         }
         Ok(Keyring(grants))
+    }
+
+    /// Every grant.
+    pub fn grants(&self) -> &[Grant] {
+        &self.0
     }
 
     /// The grant that `presented` opens. Every token is compared in full, in constant time, so that the answer's
@@ -103,8 +120,9 @@ pub fn default_file() -> Result<PathBuf> {
     Ok(private::state_directory()?.join("token"))
 }
 
-/// The token that a client presents: from `file`, from `REMORA_TOKEN`, or from the server's own file on this account.
-pub fn client_token(file: Option<&Path>) -> Result<Option<Token>> {
+/// The token that a client presents: from `file`, or from `REMORA_TOKEN`, or, for a peer that is known to be `own`,
+/// from this account's own file.
+pub fn client_token(file: Option<&Path>, own: bool) -> Result<Option<Token>> {
     let first = |path: &Path| -> Result<Option<Token>> {
         let text = private::read(path)?;
         let word = text.lines().find_map(|line| line.split('#').next()?.split_whitespace().next().map(str::to_string));
@@ -117,7 +135,7 @@ pub fn client_token(file: Option<&Path>) -> Result<Option<Token>> {
         return Token::parse(&text).map(Some).map_err(|e| e.context("REMORA_TOKEN"));
     }
     match default_file() {
-        Ok(path) if path.exists() => first(&path),
+        Ok(path) if own && path.exists() => first(&path),
         _ => Ok(None),
     }
 }
@@ -133,7 +151,7 @@ mod tests {
         let path = here.path().join("deep/token");
         let ring = Keyring::load_or_create(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let token = client_token(Some(&path)).unwrap().unwrap();
+        let token = client_token(Some(&path), false).unwrap().unwrap();
         assert!(ring.open(token.as_bytes()).is_some());
         assert!(Keyring::load_or_create(&path).unwrap().open(token.as_bytes()).is_some());
         assert!(ring.open(&[0; 16]).is_none());
@@ -145,7 +163,7 @@ mod tests {
     fn lines_carry_permissions_and_labels() {
         let here = tempfile::tempdir().unwrap();
         let path = here.path().join("token");
-        private::write(
+        private::create(
             &path,
             b"# ours\n00112233445566778899aabbccddeeff read,write alice\nffeeddccbbaa99887766554433221100\n",
         )
@@ -166,6 +184,10 @@ mod tests {
         let refused = Keyring::load_or_create(&path).unwrap_err();
         assert_eq!(refused.kind(), Kind::Permission);
         assert!(!format!("{:?}", Token::random().unwrap()).chars().any(|c| c.is_ascii_digit()));
+        let token = Token::random().unwrap();
+        let again = Token::presented(&format!("2 {} zstd", token.word())).unwrap().unwrap();
+        assert_eq!(again.as_bytes(), token.as_bytes());
+        assert!(Token::presented("2 tok").is_none() && Token::presented("2 token=1").unwrap().is_err());
         let bad = Token::parse("secret").unwrap_err();
         assert!(!bad.to_string().contains("secret"));
     }

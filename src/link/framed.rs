@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::ops::Range;
+use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use super::Link;
@@ -10,6 +11,10 @@ use crate::output::Cancel;
 
 /// How long one system call may wait before Ctrl-C is looked at.
 const SLICE: Duration = Duration::from_millis(50);
+
+/// How slow a peer may be on the whole: so many bytes of an answer for each time that it may be silent. Over a modem
+/// that is enough, and an answer of any length has an end.
+const PACE: usize = 4096;
 
 /// Bytes taken from the link at once when nobody says where they belong.
 const CHUNK: usize = 16 * 1024;
@@ -26,6 +31,14 @@ pub struct Traffic {
     pub sent: u64,
     /// Bytes received.
     pub received: u64,
+}
+
+impl std::ops::AddAssign for Traffic {
+    fn add_assign(&mut self, more: Traffic) {
+        self.round_trips += more.round_trips;
+        self.sent += more.sent;
+        self.received += more.received;
+    }
 }
 
 /// A buffered [`Link`]. [`Framed::queue`] collects, [`Framed::flush`] sends: that split is all there is to
@@ -73,6 +86,21 @@ impl Framed {
     /// Whether the peer has gone.
     pub fn is_gone(&self) -> bool {
         self.start == self.end && self.link.is_gone()
+    }
+
+    /// Says that nothing more will be sent; answers can still be received.
+    pub fn finish(&mut self) -> Result<()> {
+        self.link.finish().map_err(|e| Error::system(self.link.peer(), &e))
+    }
+
+    /// Whether the peer has gone, for another thread to ask; see [`Link::watch`].
+    pub fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        self.link.watch()
+    }
+
+    /// The descriptor that the operating system knows the link by.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        self.link.descriptor()
     }
 
     /// Where packets are put that leave with the next [`Framed::flush`].
@@ -208,19 +236,55 @@ impl Framed {
         self.end -= range.len();
     }
 
-    /// Waits until `decode` finds a packet at the front, consumes it and returns it.
+    /// Waits until `decode` finds a packet at the front, consumes it and returns it. `patience` is for the whole packet,
+    /// so that a peer which lets it drip wins nothing.
     pub fn receive<T>(
         &mut self,
         patience: Option<Duration>,
         decode: impl Fn(&[u8]) -> Result<Option<(T, usize)>>,
     ) -> Result<T> {
+        let begun = Instant::now();
         loop {
             if let Some((packet, used)) = decode(self.arrived())? {
                 self.consume(used);
                 return Ok(packet);
             }
-            self.fill(patience)?;
+            self.fill(self.left(begun, patience)?)?;
         }
+    }
+
+    /// What is left of `patience` since `begun`.
+    ///
+    /// # Errors
+    /// [`Kind::Timeout`] when nothing is.
+    pub fn left(&self, begun: Instant, patience: Option<Duration>) -> Result<Option<Duration>> {
+        let Some(patience) = patience else { return Ok(None) };
+        match patience.checked_sub(begun.elapsed()) {
+            // One look at what is there is always taken.
+            Some(left) => Ok(Some(left.max(Duration::from_millis(1)))),
+            None => Err(Error::new(
+                Kind::Timeout,
+                format!(
+                    "{} does not get on with its answer: not done after {} ms",
+                    self.link.peer(),
+                    patience.as_millis()
+                ),
+            )),
+        }
+    }
+
+    /// Puts the next bytes into `buffer`, as many as there are after at most one wait.
+    fn receive_some(&mut self, buffer: &mut [u8], patience: Option<Duration>) -> Result<usize> {
+        let here = buffer.len().min(self.end - self.start);
+        if here > 0 {
+            buffer[..here].copy_from_slice(&self.input[self.start..self.start + here]);
+            self.consume(here);
+            return Ok(here);
+        }
+        if self.input.len() < CHUNK {
+            self.input.resize(CHUNK, 0);
+        }
+        self.read(buffer, patience)
     }
 
     /// Fills `buffer` with the next bytes, straight from the link as far as they have not arrived yet.
@@ -239,13 +303,20 @@ impl Framed {
         Ok(())
     }
 
-    /// The next `length` bytes, collected as they come, so that a peer which announces much costs nothing.
+    /// The next `length` bytes, collected as they come, so that a peer which announces much costs nothing. Within
+    /// `patience` some bytes must come, and on the whole [`PACE`] of them.
     pub fn receive_vec(&mut self, length: usize, patience: Option<Duration>) -> Result<Vec<u8>> {
+        let begun = Instant::now();
+        let allowed = patience.map(|patience| patience * u32::try_from(1 + length / PACE).unwrap_or(u32::MAX));
         let mut bytes = Vec::new();
         while bytes.len() < length {
             let done = bytes.len();
             bytes.resize(length.min(done + 4 * CHUNK), 0);
-            self.receive_into(&mut bytes[done..], patience)?;
+            let mut here = done;
+            while here < bytes.len() {
+                let left = self.left(begun, allowed)?;
+                here += self.receive_some(&mut bytes[here..], patience.min(left))?;
+            }
         }
         Ok(bytes)
     }
@@ -318,7 +389,7 @@ impl Framed {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => match patience {
                 Some(patience) if since.elapsed() >= patience => Err(Error::new(
                     Kind::Timeout,
-                    format!("no answer from {} within {} ms", self.link.peer(), patience.as_millis()),
+                    format!("no answer from {} within {} ms", self.link.peer(), patience.as_micros().div_ceil(1000)),
                 )),
                 _ => Ok(()),
             },

@@ -146,6 +146,11 @@ impl Link for Memory {
         })
         .with_hush(move || reading.close())
     }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.outgoing.close();
+        Ok(())
+    }
 }
 
 impl Drop for Memory {

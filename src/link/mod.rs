@@ -13,8 +13,10 @@ pub mod tls;
 pub mod unix;
 
 use std::io::{self, Read, Write};
+use std::os::fd::RawFd;
 use std::time::Duration;
 
+pub use credentials::Token;
 pub use dial::{Security, dial};
 pub use framed::{Framed, Traffic};
 pub use tcp::connect;
@@ -33,6 +35,27 @@ pub trait Link: Read + Write + Send {
 
     /// A handle that ends the stream from another thread: whoever waits on it wakes up.
     fn breaker(&self) -> Breaker;
+
+    /// The secret that opens the peer's door. Only a stream that nobody else can read has one.
+    fn token(&self) -> Option<&Token> {
+        None
+    }
+
+    /// Says that nothing more will be sent; what the peer still sends can be read.
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether the peer has gone, asked from another thread while this one does not read. A peer that has only
+    /// finished sending looks gone, too.
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        Box::new(|| false)
+    }
+
+    /// The descriptor that the operating system knows this stream by.
+    fn descriptor(&self) -> Option<RawFd> {
+        None
+    }
 }
 
 impl Link for Box<dyn Link> {
@@ -47,6 +70,18 @@ impl Link for Box<dyn Link> {
     }
     fn breaker(&self) -> Breaker {
         (**self).breaker()
+    }
+    fn token(&self) -> Option<&Token> {
+        (**self).token()
+    }
+    fn finish(&mut self) -> io::Result<()> {
+        (**self).finish()
+    }
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        (**self).watch()
+    }
+    fn descriptor(&self) -> Option<RawFd> {
+        (**self).descriptor()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Files that only their owner may read: keys, tokens, known hosts.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -31,11 +31,14 @@ fn failed(what: &str, path: &Path, error: &std::io::Error) -> Error {
     Error::system(format_args!("cannot {what} '{}'", path.display()), error)
 }
 
-/// Writes `bytes` to a new file at `path` in one step, readable by its owner alone; directories are made.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Makes the file at `path` with `bytes` in one step, readable by its owner alone, unless there is one: of two programs
+/// that try at the same time one wins, and both find the same file. Directories are made.
+pub fn create(path: &Path, bytes: &[u8]) -> Result<()> {
     directory_of(path)?;
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|e| Error::new(Kind::System, format!("no random numbers: {e}")))?;
+    name.push(format!(".{:016x}", u64::from_ne_bytes(random)));
     let temporary = PathBuf::from(name);
     let written = OpenOptions::new()
         .write(true)
@@ -43,11 +46,13 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         .mode(0o600)
         .open(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|e| {
-        let _ = fs::remove_file(&temporary);
-        failed("write", path, &e)
-    })
+        .and_then(|()| match fs::hard_link(&temporary, path) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            outcome => outcome,
+        });
+    // The name was only for the way; an error that matters is the other one.
+    let _ = fs::remove_file(&temporary);
+    written.map_err(|e| failed("write", path, &e))
 }
 
 /// Appends `bytes` to the file at `path` with one write, making it (for its owner alone) when it is not there.
@@ -63,10 +68,13 @@ pub fn open_append(path: &Path) -> Result<File> {
 
 /// The text of a secret file, which must be its owner's alone: one that others can read is refused.
 pub fn read(path: &Path) -> Result<String> {
-    let metadata = fs::metadata(path).map_err(|e| failed("read", path, &e))?;
+    let mut file = File::open(path).map_err(|e| failed("read", path, &e))?;
+    let metadata = file.metadata().map_err(|e| failed("read", path, &e))?;
     if metadata.mode() & 0o077 != 0 {
         return Err(Error::new(Kind::Permission, format!("others can read the secrets in '{}'", path.display()))
             .hint(format!("chmod 600 {}", path.display())));
     }
-    fs::read_to_string(path).map_err(|e| failed("read", path, &e))
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(|e| failed("read", path, &e))?;
+    Ok(text)
 }

@@ -6,7 +6,8 @@
 //! connects and opens again.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
 
 use super::{Framed, Link, Traffic};
 use crate::error::{Error, Kind, Result};
@@ -105,6 +106,16 @@ impl Client {
         sum(self.past, self.framed.as_ref().map(Framed::traffic).unwrap_or_default())
     }
 
+    /// The descriptor that the operating system knows the connection by.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        self.framed.as_ref().and_then(Framed::descriptor)
+    }
+
+    /// What the server said of itself; `None`: an old one, which says nothing.
+    pub fn capabilities(&self) -> Option<Capabilities> {
+        self.peer.capabilities
+    }
+
     /// Reads all `pieces`, as many packets at once as the server can be trusted with.
     pub fn read(&mut self, pieces: &mut [Piece<'_>]) -> Result<()> {
         let cancel = self.target.cancel.clone();
@@ -200,11 +211,13 @@ impl Client {
 
     fn first_flight(&mut self, cancel: &Cancel, probe: bool) -> std::result::Result<(), Refusal> {
         let patience = Some(self.target.timeout);
-        let mut framed = Framed::new((self.dial)(cancel)?, Some(cancel.clone()));
+        let link = (self.dial)(cancel)?;
+        let hello = link.token().map_or_else(|| PROBE.to_string(), |token| format!("{PROBE} {}", token.word()));
+        let mut framed = Framed::new(link, Some(cancel.clone()));
         let path = &self.target.path;
         // The probe comes first, so that the server knows whom it speaks with when the file cannot be opened.
         if probe {
-            Request::Command { verb: Verb::Command, text: PROBE.as_bytes() }.encode(framed.queue())?;
+            Request::Command { verb: Verb::Command, text: hello.as_bytes() }.encode(framed.queue())?;
         }
         if !path.is_empty() {
             Request::Open { flags: self.target.flags, path: path.as_bytes() }.encode(framed.queue())?;
@@ -215,7 +228,11 @@ impl Client {
         let mut capabilities = None;
         if probe {
             let answer = command_reply(&mut framed, patience, patience).map_err(silent)?;
-            capabilities = Capabilities::parse(&String::from_utf8_lossy(&answer));
+            let answer = String::from_utf8_lossy(&answer);
+            if let Some(error) = turned_away(&answer, &self.target.place) {
+                return Err(Refusal::Other(error));
+            }
+            capabilities = Capabilities::parse(&answer);
         }
         let mut opened = true;
         if !path.is_empty() {
@@ -292,6 +309,17 @@ impl From<Error> for Refusal {
     }
 }
 
+/// Why a server does not let this client in, if that is its answer to the hello.
+fn turned_away(answer: &str, place: &str) -> Option<Error> {
+    let (_, reason) = answer.strip_prefix("rap/")?.split_once(" error=")?;
+    let error = Error::new(Kind::Permission, format!("{place} does not let us in: {}", visible(reason.trim_end())));
+    Some(
+        error.hint(
+            "a token comes from net.token.file or REMORA_TOKEN, and is presented over raps:// and rap+unix:// alone",
+        ),
+    )
+}
+
 fn silent(error: Error) -> Refusal {
     if error.kind() == Kind::Closed { Refusal::Silent } else { Refusal::Other(error) }
 }
@@ -314,8 +342,10 @@ fn seek_reply(framed: &mut Framed, patience: Option<Duration>) -> Result<u64> {
 /// The reply to a command: `head` is the patience for its beginning, `rest` for what must follow at once.
 /// Meanwhile a server may ask its client to run commands (some do so as a sign of life): it gets an empty answer.
 fn command_reply(framed: &mut Framed, head: Option<Duration>, rest: Option<Duration>) -> Result<Vec<u8>> {
+    let begun = Instant::now();
     loop {
-        match framed.receive(head, |bytes| Reply::decode(bytes, Limits::CLIENT))? {
+        // Signs of life do not prolong a wait that has an end.
+        match framed.receive(framed.left(begun, head)?, |bytes| Reply::decode(bytes, Limits::CLIENT))? {
             Reply::Command { length, .. } => {
                 let mut text = framed.receive_vec(length as usize, rest)?;
                 if text.last() == Some(&0) {

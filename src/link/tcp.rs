@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -81,10 +81,7 @@ impl Link for Tcp {
     }
 
     fn is_gone(&self) -> bool {
-        match rustix::net::recv(&*self.stream, &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-            Ok((count, _)) => count == 0,
-            Err(error) => error != Errno::AGAIN && error != Errno::INTR,
-        }
+        has_ended(&self.stream)
     }
 
     fn breaker(&self) -> Breaker {
@@ -92,6 +89,19 @@ impl Link for Tcp {
         // An error means that the stream has ended already.
         Breaker::new(move || drop(stream.shutdown(Shutdown::Both)))
             .with_hush(move || drop(reading.shutdown(Shutdown::Read)))
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
+    }
+
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        let stream = Arc::clone(&self.stream);
+        Box::new(move || has_ended(&stream))
+    }
+
+    fn descriptor(&self) -> Option<RawFd> {
+        Some(self.stream.as_raw_fd())
     }
 }
 
@@ -130,9 +140,17 @@ pub fn connect(authority: &Authority, timeout: Duration, cancel: &Cancel) -> Res
     })
 }
 
+/// Whether nothing more will come from `stream`.
+fn has_ended(stream: &TcpStream) -> bool {
+    match rustix::net::recv(stream, &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((count, _)) => count == 0,
+        Err(error) => error != Errno::AGAIN && error != Errno::INTR,
+    }
+}
+
 /// The addresses of `host`. Names are looked up by a thread of their own, because the system's resolver cannot be
 /// interrupted; one that is given up on ends with the resolver's own timeout.
-fn resolve(host: &str, port: u16, deadline: Instant, cancel: &Cancel) -> Result<Vec<SocketAddr>> {
+pub fn resolve(host: &str, port: u16, deadline: Instant, cancel: &Cancel) -> Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }

@@ -1,7 +1,7 @@
 //! TLS for `raps://`, `tcps://` and `https://`: who we are, whom we trust, and the wrapped stream.
 //!
 //! A server makes its key and certificate on first use. A client accepts a server when, in this order: its
-//! certificate has the pinned fingerprint; the known-hosts file has this certificate for this host and port; the
+//! certificate has the pinned fingerprint; it is our own server on this machine; the known-hosts file has this certificate for this host and port; the
 //! system's roots vouch for it; or the host is new and trust on first use is allowed. A certificate that differs
 //! from the recorded one is refused, as ssh does.
 
@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::ops::DerefMut;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
@@ -60,6 +61,9 @@ impl FromStr for Fingerprint {
     }
 }
 
+/// Where a server keeps its own key and certificate: one file, so that they always belong together.
+const KEPT: &str = "identity.pem";
+
 /// A certificate chain with its private key.
 pub struct Identity {
     chain: Vec<CertificateDer<'static>>,
@@ -83,20 +87,22 @@ impl Identity {
         Ok(Identity { chain, key })
     }
 
-    /// The identity kept in `directory` (`certificate.pem`, `key.pem`), made on first use.
+    /// The identity kept in `directory` (`identity.pem`), made on first use.
     pub fn load_or_create(directory: &Path) -> Result<Identity> {
-        let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
-        if !certificate.exists() || !key.exists() {
-            let made = rcgen::generate_simple_self_signed(vec![
-                "localhost".to_string(),
-                "127.0.0.1".to_string(),
-                "::1".to_string(),
-            ])
-            .map_err(|e| Error::new(Kind::System, format!("cannot make a certificate: {e}")))?;
-            private::write(&key, made.signing_key.serialize_pem().as_bytes())?;
-            private::write(&certificate, made.cert.pem().as_bytes())?;
+        let path = directory.join(KEPT);
+        if !path.exists() {
+            let names = ["localhost", "127.0.0.1", "::1"].map(str::to_string);
+            let made = rcgen::generate_simple_self_signed(names)
+                .map_err(|e| Error::new(Kind::System, format!("cannot make a certificate: {e}")))?;
+            private::create(&path, (made.signing_key.serialize_pem() + &made.cert.pem()).as_bytes())?;
         }
-        Identity::read(&certificate, &key)
+        Identity::read(&path, &path)
+    }
+
+    /// The fingerprint of the identity in `directory`, when one was made.
+    pub fn kept(directory: &Path) -> Option<Fingerprint> {
+        let path = directory.join(KEPT);
+        Identity::read(&path, &path).ok().map(|own| own.fingerprint())
     }
 
     /// What clients pin.
@@ -138,11 +144,18 @@ impl ServerTls {
     }
 
     /// The server's side of the handshake over `link`, within `timeout`.
-    pub fn accept(&self, link: Box<dyn Link>, timeout: Duration, cancel: &Cancel) -> Result<Box<dyn Link>> {
+    /// Returns the client's certificate, too, when one was asked for.
+    pub fn accept(
+        &self,
+        link: Box<dyn Link>,
+        timeout: Duration,
+        cancel: &Cancel,
+    ) -> Result<(Box<dyn Link>, Option<Fingerprint>)> {
         let connection = ServerConnection::new(Arc::clone(&self.0)).map_err(|e| failed(&io::Error::other(e)))?;
         let mut stream = StreamOwned::new(connection, link);
         shake(&mut stream, timeout, cancel)?;
-        Ok(Box::new(Encrypted(stream)))
+        let shown = stream.conn.peer_certificates().and_then(|chain| chain.first()).map(Fingerprint::of);
+        Ok((Box::new(Encrypted(stream)), shown))
     }
 }
 
@@ -182,6 +195,27 @@ where
     Ok(())
 }
 
+/// Says of an alert about our certificate, which comes only after the handshake, that it is a refusal.
+fn named(error: io::Error) -> io::Error {
+    use rustls::AlertDescription as Alert;
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(Alert::CertificateRequired)) => {
+            io::Error::new(io::ErrorKind::PermissionDenied, "it lets in only who shows a certificate (net.certificate)")
+        }
+        Some(rustls::Error::AlertReceived(
+            Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::DecryptError,
+        )) => io::Error::new(io::ErrorKind::PermissionDenied, "it does not accept our certificate (net.certificate)"),
+        _ => error,
+    }
+}
+
 /// A link inside TLS.
 struct Encrypted<C>(StreamOwned<C, Box<dyn Link>>);
 
@@ -191,7 +225,7 @@ where
     S: SideData,
 {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+        self.0.read(buffer).map_err(named)
     }
 }
 
@@ -226,6 +260,16 @@ where
     fn breaker(&self) -> Breaker {
         self.0.sock.breaker()
     }
+    fn finish(&mut self) -> io::Result<()> {
+        self.0.conn.send_close_notify();
+        self.0.flush()
+    }
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        self.0.sock.watch()
+    }
+    fn descriptor(&self) -> Option<RawFd> {
+        self.0.sock.descriptor()
+    }
 }
 
 /// Whom a client trusts.
@@ -235,6 +279,8 @@ pub struct Trust {
     pub pinned: Option<Fingerprint>,
     /// The file of certificates seen before.
     pub known_hosts: Option<PathBuf>,
+    /// The certificate of this account's own servers, when the host is this machine.
+    pub own: Option<Fingerprint>,
     /// Whether a host that nobody vouches for may be recorded and trusted from now on.
     pub first_use: bool,
 }
@@ -248,6 +294,27 @@ pub struct FirstUse {
     pub fingerprint: Fingerprint,
 }
 
+impl std::fmt::Display for FirstUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "WARNING: {} is new and nobody vouches for it; its certificate {} is trusted from now on: compare it with \
+             what the server printed",
+            self.endpoint, self.fingerprint
+        )
+    }
+}
+
+/// A stream inside TLS, and how its server was recognised.
+pub struct Connected {
+    /// The stream.
+    pub link: Box<dyn Link>,
+    /// Set when the server is trusted only because it is new.
+    pub first_use: Option<FirstUse>,
+    /// Whether it is a server of this account on this machine: its certificate is [`Trust::own`].
+    pub own: bool,
+}
+
 /// The client's side of the handshake with `host` (a name or an address) at `endpoint` (`host:port`), over `link`,
 /// within `timeout`. The known-hosts file is written only after the handshake has succeeded.
 pub fn connect(
@@ -258,7 +325,7 @@ pub fn connect(
     link: Box<dyn Link>,
     timeout: Duration,
     cancel: &Cancel,
-) -> Result<(Box<dyn Link>, Option<FirstUse>)> {
+) -> Result<Connected> {
     let name = match host.parse::<IpAddr>() {
         Ok(address) => ServerName::IpAddress(address.into()),
         Err(_) => ServerName::try_from(host.to_string())
@@ -283,7 +350,9 @@ pub fn connect(
     if let (Some(first), Some(path)) = (&first_use, &trust.known_hosts) {
         private::append(path, format!("{} {}\n", first.endpoint, first.fingerprint).as_bytes())?;
     }
-    Ok((Box::new(Encrypted(stream)), first_use))
+    let shown = stream.conn.peer_certificates().and_then(|chain| chain.first()).map(Fingerprint::of);
+    let own = trust.own.is_some() && trust.own == shown;
+    Ok(Connected { link: Box::new(Encrypted(stream)), first_use, own })
 }
 
 /// The certificate recorded for `endpoint` in the known-hosts file at `path`, with the number of its line.
@@ -409,6 +478,9 @@ impl ServerCertVerifier for Verifier {
                 ))
             };
         }
+        if self.trust.own == Some(shown) {
+            return Ok(ServerCertVerified::assertion());
+        }
         if let Some((line, known)) = self.known {
             let file = self.trust.known_hosts.as_deref().unwrap_or(Path::new("")).display();
             return if known == shown {
@@ -429,7 +501,8 @@ impl ServerCertVerifier for Verifier {
         }
         Err(self.refuse(
             format!("nobody vouches for the certificate of {}: {shown}", self.endpoint),
-            "pin it with its fingerprint, or allow trust on first use".to_string(),
+            "compare with what the server printed; then net.fingerprint=sha256:... pins it, net.firstuse=true records it"
+                .to_string(),
         ))
     }
 
@@ -466,25 +539,26 @@ mod tests {
     fn handshake(server: ServerTls, trust: &Trust) -> Result<Option<FirstUse>> {
         let (ours, theirs) = memory::pair(Duration::ZERO);
         let thread = std::thread::spawn(move || {
-            server.accept(Box::new(theirs), LONG, &Cancel::new()).map(|mut link| {
+            server.accept(Box::new(theirs), LONG, &Cancel::new()).map(|(mut link, _)| {
                 link.write_all(b"hi").unwrap();
                 link.flush().unwrap();
                 let _ = link.read(&mut [0]);
             })
         });
         let result = connect(trust, None, "localhost", "localhost:1", Box::new(ours), LONG, &Cancel::new());
-        let answer = result.map(|(mut stream, first)| {
+        let answer = result.map(|Connected { mut link, first_use, own }| {
             let mut hi = [0; 2];
-            stream.read_exact(&mut hi).unwrap();
+            link.read_exact(&mut hi).unwrap();
             assert_eq!(&hi, b"hi");
-            first
+            assert_eq!(own, trust.own.is_some());
+            first_use
         });
         let _ = thread.join().unwrap();
         answer
     }
 
     fn trust(directory: &Path, first_use: bool) -> Trust {
-        Trust { pinned: None, known_hosts: Some(directory.join("known_hosts")), first_use }
+        Trust { pinned: None, known_hosts: Some(directory.join("known_hosts")), own: None, first_use }
     }
 
     #[test]
@@ -510,10 +584,12 @@ mod tests {
     fn a_pinned_fingerprint_decides_alone() {
         let here = tempfile::tempdir().unwrap();
         let identity = Identity::load_or_create(here.path()).unwrap();
-        let right = Trust { pinned: Some(identity.fingerprint()), known_hosts: None, first_use: false };
-        let wrong = Trust { pinned: Some(Fingerprint([7; 32])), known_hosts: None, first_use: true };
+        let right = Trust { pinned: Some(identity.fingerprint()), known_hosts: None, own: None, first_use: false };
+        let own = Trust { pinned: None, own: Some(identity.fingerprint()), ..right.clone() };
+        let wrong = Trust { pinned: Some(Fingerprint([7; 32])), known_hosts: None, own: None, first_use: true };
         let server = ServerTls::new(identity, None).unwrap();
         assert_eq!(handshake(server.clone(), &right).unwrap(), None);
+        assert_eq!(handshake(server.clone(), &own).unwrap(), None);
         assert!(handshake(server, &wrong).unwrap_err().message().contains("pinned"));
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,16 +32,17 @@ impl Unix {
     }
 }
 
-/// Connects to the socket at `path`.
+/// Connects to the socket at `path`. Returns the user id of the process that listens there, too.
 ///
 /// # Errors
 /// [`Kind::Unreachable`] when nobody listens there.
-pub fn connect(path: &Path) -> Result<Unix> {
+pub fn connect(path: &Path) -> Result<(Unix, u32)> {
     let failed = |e: &io::Error| {
         Error::new(Kind::Unreachable, format!("cannot connect to {}: {}", path.display(), crate::error::plain(e)))
     };
     let stream = UnixStream::connect(path).map_err(|e| failed(&e))?;
-    Unix::new(stream, format!("unix://{}", path.display())).map_err(|e| failed(&e))
+    let user = peer_uid(&stream)?;
+    Ok((Unix::new(stream, path.display().to_string()).map_err(|e| failed(&e))?, user))
 }
 
 /// The user id of the process that opened the other end of `stream` (SO_PEERCRED, unix(7)).
@@ -48,6 +50,11 @@ pub fn peer_uid(stream: &UnixStream) -> Result<u32> {
     rustix::net::sockopt::socket_peercred(stream)
         .map(|credentials| credentials.uid.as_raw())
         .map_err(|e| Error::system("cannot see who connects", &e.into()))
+}
+
+/// Whether `user` may act for us: this process's own user, or root.
+pub fn is_ours(user: u32) -> bool {
+    user == 0 || user == rustix::process::geteuid().as_raw()
 }
 
 impl Read for Unix {
@@ -91,10 +98,7 @@ impl Link for Unix {
     }
 
     fn is_gone(&self) -> bool {
-        match rustix::net::recv(&*self.stream, &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-            Ok((count, _)) => count == 0,
-            Err(error) => error != Errno::AGAIN && error != Errno::INTR,
-        }
+        has_ended(&self.stream)
     }
 
     fn breaker(&self) -> Breaker {
@@ -102,5 +106,26 @@ impl Link for Unix {
         // An error means that the stream has ended already.
         Breaker::new(move || drop(stream.shutdown(Shutdown::Both)))
             .with_hush(move || drop(reading.shutdown(Shutdown::Read)))
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
+    }
+
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        let stream = Arc::clone(&self.stream);
+        Box::new(move || has_ended(&stream))
+    }
+
+    fn descriptor(&self) -> Option<RawFd> {
+        Some(self.stream.as_raw_fd())
+    }
+}
+
+/// Whether nothing more will come from `stream`.
+fn has_ended(stream: &UnixStream) -> bool {
+    match rustix::net::recv(stream, &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((count, _)) => count == 0,
+        Err(error) => error != Errno::AGAIN && error != Errno::INTR,
     }
 }

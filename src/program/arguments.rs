@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::serve::arguments::{FLAGS, Flag};
+
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 /// What the arguments ask for.
@@ -36,12 +38,16 @@ pub struct Arguments {
     pub seek: Option<String>,
     /// `-m`: expression of the address to map the file at.
     pub map: Option<String>,
+    /// `-C`: the host that runs the commands.
+    pub connect: Option<String>,
     /// `-0`: end start-up and each answer with a NUL byte (r2pipe).
     pub pipe: bool,
     /// `-L`: list the plugins.
     pub plugins: bool,
     /// `-v` or `-V`: the version, short or with details.
     pub version: Option<Version>,
+    /// The flags of a server, as `serve::arguments` reads them.
+    pub server: Vec<String>,
     /// `--reference`: the page of the reference to print.
     pub reference: Option<String>,
 }
@@ -57,7 +63,8 @@ pub enum Version {
 
 const AFTER_HELP: &str = "\
 FILE is a path or a URI: /bin/ls, malloc://4096, rap://host:1234//bin/ls. '-' is a scratch buffer of 512 bytes,
-'--' starts with nothing open. A rap URI without a '/' after the port (rap://:1234) starts a server.
+'--' starts with nothing open. A rap URI without a '/' after the port (rap://:1234) starts a server; raps:// encrypts,
+rap+unix:///path/of/socket serves this machine alone (and rap+unix:///path/of/socket//bin/ls opens a file there).
 
 Exit status: 0 all went well, 1 the file cannot be opened or (without a prompt) a command failed, 2 wrong usage,
 130 interrupted, N after the command 'q N'.
@@ -65,7 +72,8 @@ Exit status: 0 all went well, 1 the file cannot be opened or (without a prompt) 
   remora -w firmware.bin                 look and patch at a prompt
   remora -qc 'px 64' /bin/ls             run a command and leave
   remora rap://127.0.0.1:1234            serve this machine's files
-  remora rap://127.0.0.1:1234//bin/ls    open a file of a served machine";
+  remora rap://127.0.0.1:1234//bin/ls    open a file of a served machine
+  remora raps://0.0.0.0:1234 --root /srv serve a directory to the network: encrypted, for those with the token";
 
 /// The declaration of the arguments.
 pub fn command() -> Command {
@@ -106,6 +114,7 @@ pub fn command() -> Command {
         .arg(value("os", 'k', "OS", "Operating system (asm.os)"))
         .arg(value("seek", 's', "ADDRESS", "Start at this address (an expression)"))
         .arg(value("map", 'm', "ADDRESS", "Map the file at this address (an expression)"))
+        .arg(value("connect", 'C', "[PROTO://]HOST:PORT", "Run commands on this host (http, unless it says otherwise)"))
         .arg(
             Arg::new("analyse")
                 .short('A')
@@ -114,10 +123,39 @@ pub fn command() -> Command {
         )
         .arg(flag("pipe", '0', "Write a NUL byte after start-up and after each answer (r2pipe)"))
         .arg(flag("plugins", 'L', "List what can be opened"))
+        .args(FLAGS.iter().map(server_flag))
         .arg(flag("version", 'v', "Print the version (-qv: only the number)"))
         .arg(flag("long-version", 'V', "Print the version and what this build can open").long("version"))
         .arg(Arg::new("help").short('h').long("help").help("Print this help").action(ArgAction::Help))
         .arg(Arg::new("reference").long("reference").hide(true).value_parser(["commands", "options", "plugins"]))
+}
+
+/// A flag of servers as an argument of the program.
+fn server_flag(flag: &Flag) -> Arg {
+    let name = flag.name.trim_start_matches('-');
+    let arg = Arg::new(name)
+        .long(name)
+        .help(flag.help)
+        .help_heading("Servers (rap://:1234, raps://[host]:1234, rap+unix:///path)");
+    match flag.value {
+        Some(value) => arg.value_name(value).action(ArgAction::Append),
+        None => arg.action(ArgAction::SetTrue),
+    }
+}
+
+/// The flags of servers that were given, as words.
+fn server_words(found: &mut ArgMatches) -> Vec<String> {
+    let mut words = Vec::new();
+    for flag in FLAGS {
+        let id = flag.name.trim_start_matches('-');
+        if flag.value.is_some() {
+            let values = found.remove_many::<String>(id).into_iter().flatten();
+            words.extend(values.map(|value| format!("{}={value}", flag.name)));
+        } else if found.get_flag(id) {
+            words.push(flag.name.to_string());
+        }
+    }
+    words
 }
 
 impl Arguments {
@@ -148,6 +186,7 @@ impl Arguments {
             os: found.remove_one("os"),
             seek: found.remove_one("seek"),
             map: found.remove_one("map"),
+            connect: found.remove_one("connect"),
             pipe: found.get_flag("pipe"),
             plugins: found.get_flag("plugins"),
             version: match (found.get_flag("version"), found.get_flag("long-version")) {
@@ -155,6 +194,7 @@ impl Arguments {
                 (true, _) => Some(Version::Short),
                 _ => None,
             },
+            server: server_words(found),
             reference: found.remove_one("reference"),
         }
     }

@@ -90,7 +90,10 @@ impl Console {
     pub fn write<R>(&mut self, session: &mut Session, work: impl FnOnce(&mut Session, &mut Out<'_>) -> R) -> (R, bool) {
         let style = self.style(session);
         let before = self.errors.said;
-        let result = work(session, &mut Out::new(&mut self.out, &mut self.errors, style, session.cancel.clone()));
+        let out = Out::new(&mut self.out, &mut self.errors, style, session.cancel.clone());
+        let mut out = if self.terminal { out.on_terminal() } else { out };
+        let result = work(session, &mut out);
+        drop(out);
         (result, self.errors.said != before)
     }
 

@@ -16,15 +16,18 @@ use std::sync::Arc;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::commands::open::open_uri;
 use crate::error::{Error, Kind, Result};
-use crate::io::{Access, Open};
+use crate::io::Access;
 use crate::number;
-use crate::output::Executor;
+use crate::output::{Executor, visible};
 use crate::prompt::{Prompt, Read, SharedPrompt};
-use crate::serve::{ServeOptions, rap};
+use crate::serve::{self, ServeOptions};
+use crate::session::hosts::{self, Line};
+use crate::session::reach::opening;
 use crate::session::scope::Scope;
-use crate::session::{Session, Value, config, options};
-use crate::uri::{Authority, Uri};
+use crate::session::{Session, options};
+use crate::uri::Uri;
 
 use arguments::{Arguments, Version};
 use console::Console;
@@ -90,7 +93,8 @@ struct Program {
 
 impl Program {
     fn new(arguments: Arguments) -> Result<Program> {
-        let session = Session::new();
+        let mut session = Session::new();
+        serve::offer(&mut session);
         let console = Console::new(session.cancel.clone())
             .map_err(|error| Error::system("cannot use standard output", &error))?;
         let prompts = !arguments.leaves() && !arguments.pipe && io::stdin().is_terminal() && io::stderr().is_terminal();
@@ -109,18 +113,28 @@ impl Program {
             let end = self.line("oL").break_value();
             return Ok(self.leave(end));
         }
+        let (options, _) = serve::arguments::parse(&self.arguments.server)?;
+        let unused = |program: &Program| match program.arguments.server.first() {
+            Some(flag) => Err(Error::new(Kind::Usage, format!("{flag} is for servers"))
+                .hint("a server is rap://:PORT, raps://[HOST]:PORT or rap+unix:///PATH")),
+            None => Ok(()),
+        };
         let Some(file) = self.arguments.file.clone() else {
-            if self.arguments.no_file {
+            unused(&self)?;
+            if self.arguments.no_file || self.arguments.connect.is_some() {
                 return self.session(None);
             }
             self.console.note("Error: no file is given (remora FILE|URI, '-' for a scratch buffer; -h for help)");
             return Ok(FAILED);
         };
         let uri = Uri::parse(&file);
-        match listening(&uri)? {
-            Some(authority) => self.serve(&authority),
-            None => self.session(Some(&uri)),
+        let listening =
+            serve::listening(&uri).map_err(|error| error.context(format_args!("cannot open '{}'", visible(&file))))?;
+        if listening.is_some() {
+            return self.serve(&uri, options);
         }
+        unused(&self)?;
+        self.session(Some(&uri))
     }
 
     fn print(mut self, text: &str) -> Result<i32> {
@@ -145,14 +159,14 @@ impl Program {
     }
 
     /// Serves until Ctrl-C.
-    fn serve(&self, authority: &Authority) -> Result<i32> {
+    fn serve(&self, uri: &Uri, options: ServeOptions) -> Result<i32> {
         let (reader, writer) = io::pipe().map_err(|error| Error::system("cannot make a pipe", &error))?;
         for signal in [SIGINT, SIGTERM] {
             let writer = writer.try_clone().map_err(|error| Error::system("cannot copy a pipe", &error))?;
             signal_hook::low_level::pipe::register(signal, writer)
                 .map_err(|error| Error::system("cannot catch signals", &error))?;
         }
-        let server = rap::listen(authority, ServeOptions::default())?;
+        let server = serve::listen(uri, options)?;
         let stopper = server.clone();
         std::thread::spawn(move || {
             // Any end of the wait is a reason to stop.
@@ -169,6 +183,10 @@ impl Program {
         if self.console.colorful() {
             self.set("scr.color=1")?;
         }
+        if self.prompts {
+            // Somebody is there to see the certificate of a new host.
+            self.set("net.firstuse=true")?;
+        }
         // What these decide is decided when the file is opened; what is wrong with them is said with the others.
         for setting in self.arguments.settings.clone().iter().filter(|text| early(text)) {
             let _ = self.set(setting);
@@ -180,6 +198,7 @@ impl Program {
             return Ok(if error.kind() == Kind::Interrupted { INTERRUPTED } else { FAILED });
         }
         let end = match self.start_up() {
+            Flow::Continue(()) if !self.connect() => return Ok(FAILED),
             Flow::Continue(()) => self.work(),
             end => end,
         };
@@ -204,24 +223,15 @@ impl Program {
             Some(text) => self.evaluate(&text)?,
             None => 0,
         };
-        let core = self.session.core();
-        let timeout = match config::lookup(&self.session.view.overrides, &core.config, "net.timeout") {
-            Value::Number(milliseconds) => std::time::Duration::from_millis(milliseconds),
-            _ => Open::default().timeout,
-        };
-        drop(core);
-        let open = Open {
-            access: if self.arguments.write { Access::RWX } else { Access::RX },
-            cancel: self.session.cancel.clone(),
-            timeout,
-            ..Open::default()
-        };
-        self.session.with(|core, view| {
-            let fd = core.io.open(uri, &open)?;
-            core.io.map_whole(fd, at)?;
+        let access = if self.arguments.write { Access::RWX } else { Access::RX };
+        let open = opening(&self.session.core(), &self.session.view, uri, access, &self.session.cancel)?;
+        let outcome = self.session.with(|core, view| {
+            open_uri(core, uri, &open, Some(at))?;
             view.seek = at;
             Ok(())
-        })
+        });
+        open.notices.take().iter().for_each(|line| self.console.note(line));
+        outcome
     }
 
     /// The rc file, `-e` and its relatives, and the place to start at.
@@ -251,6 +261,20 @@ impl Program {
             }
         }
         Flow::Continue(())
+    }
+
+    /// `-C`: connects, and lets what follows run there. A place without a protocol is a web server.
+    fn connect(&mut self) -> bool {
+        let Some(place) = self.arguments.connect.clone() else { return true };
+        let uri = if place.contains("://") { place } else { format!("http://{place}") };
+        let (outcome, _) = self.console.write(&mut self.session, |session, out| {
+            let how = Line { security: session.security()?, timeout: session.timeout(), cancel: out.cancel().clone() };
+            let connected = hosts::connect(&uri, &how)?;
+            connected.note.into_iter().for_each(|note| out.note(note));
+            session.view.remote = Some(session.hosts.add(connected.host)?);
+            Ok(())
+        });
+        outcome.inspect_err(|error| self.fail(error)).is_ok()
     }
 
     /// Scripts, commands, then the prompt or standard input.
@@ -320,7 +344,7 @@ impl Program {
         let mut warned = false;
         loop {
             self.session.cancel.clear();
-            let text = prompt_text(&self.session);
+            let text = prompt_text(&mut self.session);
             let line = match prompt.read(&mut self.session, &text) {
                 Ok(Read::Line(line)) => line,
                 Ok(Read::Cleared) => continue,
@@ -453,19 +477,16 @@ fn early(setting: &str) -> bool {
     ["io.", "net."].iter().any(|start| setting.trim_start().starts_with(start))
 }
 
-/// The address to listen at, when `uri` asks for a server: `rap://:1234` and `rap://[host]:1234` without a `/`.
-fn listening(uri: &Uri) -> Result<Option<Authority>> {
-    if uri.scheme() != Some("rap") {
-        return Ok(None);
+/// `[0x00005ae0]> `; in remote command mode with the host, and where one is over there.
+fn prompt_text(session: &mut Session) -> String {
+    let cancel = session.cancel.clone();
+    match session.view.remote.and_then(|slot| session.hosts.get(slot).ok()) {
+        None => format!("[0x{:08x}]> ", session.view.seek),
+        Some(host) => match host.seek(&cancel) {
+            Some(seek) => format!("[{} 0x{seek:08x}]> ", host.name),
+            None => format!("[{}]> ", host.name),
+        },
     }
-    let authority = Authority::parse(uri.rest()).map_err(|error| error.context(format_args!("cannot open '{uri}'")))?;
-    Ok(authority.file.is_none().then_some(authority))
-}
-
-/// `[0x00005ae0]> `.
-fn prompt_text(session: &Session) -> String {
-    let remote = if session.view.remote.is_some() { "=!" } else { "" };
-    format!("[{remote}0x{:08x}]> ", session.view.seek)
 }
 
 /// A file in the user's configuration directory.
@@ -487,28 +508,18 @@ fn base(variable: &str, default: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rap_uri_without_a_slash_listens() {
-        let address = |text: &str| listening(&Uri::parse(text)).unwrap().map(|authority| authority.endpoint());
-        assert_eq!(address("rap://:1234").as_deref(), Some(":1234"));
-        assert_eq!(address("rap://127.0.0.1:0").as_deref(), Some("127.0.0.1:0"));
-        assert_eq!(address("rap://[::1]:9").as_deref(), Some("[::1]:9"));
-        assert_eq!(address("rap://host:1234/"), None);
-        assert_eq!(address("rap://host:1234//bin/ls"), None);
-        assert_eq!(address("/bin/ls"), None);
-        assert!(listening(&Uri::parse("rap://host:99999")).is_err());
-    }
+    use crate::session::Value;
 
     #[test]
     fn the_prompt_shows_where_one_is() {
         let mut session = Session::new();
         session.view.seek = 0x5ae0;
-        assert_eq!(prompt_text(&session), "[0x00005ae0]> ");
+        assert_eq!(prompt_text(&mut session), "[0x00005ae0]> ");
         session.view.seek = 0xffff_ffff_8100_0000;
-        assert_eq!(prompt_text(&session), "[0xffffffff81000000]> ");
+        assert_eq!(prompt_text(&mut session), "[0xffffffff81000000]> ");
+        // A host that has gone leaves no trace in the prompt.
         session.view.remote = Some(1);
-        assert_eq!(prompt_text(&session), "[=!0xffffffff81000000]> ");
+        assert_eq!(prompt_text(&mut session), "[0xffffffff81000000]> ");
     }
 
     #[test]

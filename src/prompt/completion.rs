@@ -1,11 +1,12 @@
 //! What a line can be completed with: command names, and arguments by the kinds that the declarations give them.
 
-use std::path::Path;
-
-use crate::commands::{self, ArgKind, Command};
+use crate::commands::{self, ArgKind, Command, local};
 use crate::io::PLUGINS;
-use crate::session::Session;
+use crate::io::beneath::Entry;
+use crate::output::Cancel;
+use crate::session::hosts::Peer;
 use crate::session::options::{self, Default as Initial, OPTIONS};
+use crate::session::{Permissions, Session};
 
 /// Candidates for the part of a line from `start` to the cursor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +46,25 @@ pub fn complete(line: &str, cursor: usize, session: &Session) -> Completion {
     candidates.sort();
     candidates.dedup();
     Completion { start: place.start, candidates }
+}
+
+/// Completes `line` for `peer`, as the peer says. One that cannot say speaks the same language: the names of commands
+/// are the same there.
+pub fn complete_for(line: &str, cursor: usize, peer: &mut dyn Peer) -> Completion {
+    match peer.complete(line, cursor, &Cancel::new()) {
+        Ok(Some(found)) if line.is_char_boundary(found.start) && found.start <= cursor => {
+            let candidates = found.words.into_iter();
+            Completion { start: found.start, candidates: candidates.map(|text| word(text, None)).collect() }
+        }
+        Ok(None) => {
+            let Some(before) = line.get(..cursor) else { return Completion::default() };
+            let place = place(before);
+            let candidates = if matches!(place.kind, Kind::Name) { names(&before[place.start..]) } else { Vec::new() };
+            Completion { start: place.start, candidates }
+        }
+        // A line is typed here: there is no place to say what is wrong with the connection.
+        _ => Completion::default(),
+    }
 }
 
 /// Where the cursor stands.
@@ -194,20 +214,18 @@ fn option(typed: &str) -> Vec<Candidate> {
 /// Paths that start with `typed`, relative ones from the session's folder. Hidden ones only when asked for.
 fn files(session: &Session, typed: &str) -> Vec<Candidate> {
     let (folder, name) = typed.split_at(typed.rfind('/').map_or(0, |at| at + 1));
-    let path = match (&session.view.directory, folder) {
-        (Some(directory), folder) => directory.join(folder),
-        (None, "") => Path::new(".").to_path_buf(),
-        (None, folder) => folder.into(),
+    if !session.view.permissions.allow(Permissions::FILES) {
+        return Vec::new();
+    }
+    let Ok(entries) = local::list(&session.view, if folder.is_empty() { "." } else { folder }) else {
+        return Vec::new();
     };
-    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
     entries
-        .flatten()
-        .filter_map(|entry| {
-            let found = entry.file_name().into_string().ok()?;
+        .into_iter()
+        .filter_map(|Entry { name: found, directory, .. }| {
             if !found.starts_with(name) || (name.is_empty() && found.starts_with('.')) {
                 return None;
             }
-            let directory = entry.path().is_dir();
             let end = if directory { "/" } else { "" };
             Some(Candidate { text: format!("{folder}{found}{end}"), summary: None, complete: !directory })
         })

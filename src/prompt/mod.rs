@@ -15,6 +15,7 @@ use reedline::{
 };
 
 use crate::error::{Error, Result};
+use crate::session::hosts::Peer;
 use crate::session::{LineSource, Session};
 
 /// Lines that the history keeps.
@@ -31,8 +32,17 @@ pub enum Read {
     End,
 }
 
-/// The session, lent to the completion while a line is being edited.
-type Lent = Arc<Mutex<Option<Session>>>;
+/// What the completion may ask while a line is being edited.
+#[derive(Default)]
+enum Knows {
+    #[default]
+    Nothing,
+    Session(Box<Session>),
+    Peer(Box<dyn Peer>),
+}
+
+/// The session or the host, lent to the completion.
+type Lent = Arc<Mutex<Knows>>;
 
 /// A line editor at the terminal.
 pub struct Prompt {
@@ -71,10 +81,20 @@ impl Prompt {
 
     /// Reads a line after `prompt`, completing it from what `session` knows.
     pub fn read(&mut self, session: &mut Session, prompt: &str) -> Result<Read> {
-        *self.slot() = Some(std::mem::take(session));
+        *self.slot() = Knows::Session(Box::new(std::mem::take(session)));
         let read = self.read_line(prompt);
-        if let Some(lent) = self.slot().take() {
-            *session = lent;
+        if let Knows::Session(lent) = std::mem::take(&mut *self.slot()) {
+            *session = *lent;
+        }
+        read
+    }
+
+    /// Reads a line after `prompt` for the host that `peer` holds, completing it from what the host says.
+    fn read_for(&mut self, prompt: &str, peer: &mut Option<Box<dyn Peer>>) -> Result<Read> {
+        *self.slot() = peer.take().map_or(Knows::Nothing, Knows::Peer);
+        let read = self.read_line(prompt);
+        if let Knows::Peer(lent) = std::mem::take(&mut *self.slot()) {
+            *peer = Some(lent);
         }
         read
     }
@@ -92,7 +112,7 @@ impl Prompt {
         }
     }
 
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Session>> {
+    fn slot(&self) -> std::sync::MutexGuard<'_, Knows> {
         self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -115,9 +135,13 @@ impl SharedPrompt {
 
 impl LineSource for SharedPrompt {
     fn read_line(&mut self, prompt: &str) -> Option<String> {
+        self.read_line_for(prompt, &mut None)
+    }
+
+    fn read_line_for(&mut self, prompt: &str, peer: &mut Option<Box<dyn Peer>>) -> Option<String> {
         let mut editor = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            match editor.read_line(prompt) {
+            match editor.read_for(prompt, peer) {
                 Ok(Read::Line(line)) => return Some(line),
                 Ok(Read::Cleared) => {}
                 Ok(Read::End) | Err(_) => return None,
@@ -163,9 +187,12 @@ struct Completer(Lent);
 
 impl reedline::Completer for Completer {
     fn complete(&mut self, line: &str, cursor: usize) -> CompletionResult {
-        let lent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(session) = lent.as_ref() else { return CompletionResult::fresh(Vec::new()) };
-        let completion = completion::complete(line, cursor, session);
+        let mut lent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let completion = match &mut *lent {
+            Knows::Nothing => return CompletionResult::fresh(Vec::new()),
+            Knows::Session(session) => completion::complete(line, cursor, session),
+            Knows::Peer(peer) => completion::complete_for(line, cursor, &mut **peer),
+        };
         let span = Span::new(completion.start, cursor);
         let suggestions: Vec<Suggestion> = completion
             .candidates

@@ -2,21 +2,34 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::gate::{Gate, Rules};
 use super::{ServeOptions, Service};
 use crate::error::{Error, Kind, Result};
-use crate::link::{Breaker, Framed, Link};
+use crate::link::dial::Place;
+use crate::link::{Breaker, Framed, Link, unix};
 use crate::output::{Cancel, visible};
+use crate::session::servers::Guest;
 
 /// How often busy clients are looked after.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// Address space of a client's stack. Memory is used only as far as a command really goes, so that an idle client
 /// costs a few pages; nested scripts get room.
 const STACK: usize = 2 << 20;
+
+/// File descriptors that a client is expected to need: its connection and a few files.
+const DESCRIPTORS: u64 = 8;
 
 /// Threads that serve clients. Dropping it ends them all.
 pub struct Clients {
@@ -27,16 +40,19 @@ pub struct Clients {
 struct Shared {
     service: &'static Service,
     options: ServeOptions,
+    rules: Arc<Rules>,
     state: Mutex<State>,
     changed: Condvar,
 }
+
+/// Numbers for the clients of all servers of this process.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Default)]
 struct State {
     seats: HashMap<u64, (Arc<Seat>, Option<JoinHandle<()>>)>,
     /// Threads that have done their work and are to be joined.
     done: Vec<JoinHandle<()>>,
-    next: u64,
     stopping: bool,
 }
 
@@ -44,8 +60,15 @@ struct State {
 pub struct Seat {
     /// Ends the client's running command; set when the client or the server goes away.
     pub cancel: Cancel,
+    /// What it had to show, and what it may do.
+    pub gate: Arc<Gate>,
+    /// Where the client comes from.
+    pub peer: String,
+    since: Instant,
     breaker: Breaker,
     busy: Mutex<Option<Busy>>,
+    /// Says whether the client is gone, while its thread runs a command and writes to the connection.
+    watch: Mutex<Option<Box<dyn Fn() -> bool + Send + Sync>>>,
 }
 
 /// The connection of a client whose thread runs a command.
@@ -58,9 +81,17 @@ struct Busy {
 }
 
 impl Clients {
-    /// No clients yet.
+    /// No clients yet; they will come over lines that are private already, such as those inside this process.
     pub fn new(service: &'static Service, options: ServeOptions) -> Result<Clients> {
-        let shared = Arc::new(Shared { service, options, state: Mutex::default(), changed: Condvar::new() });
+        let (rules, _) = Rules::prepare(service, &Place::Unix(PathBuf::new()), &options)?;
+        Clients::under(service, options, rules)
+    }
+
+    /// No clients yet; `rules` are for those that come.
+    pub(super) fn under(service: &'static Service, options: ServeOptions, rules: Rules) -> Result<Clients> {
+        ask_for_descriptors(options.clients);
+        let rules = Arc::new(rules);
+        let shared = Arc::new(Shared { service, options, rules, state: Mutex::default(), changed: Condvar::new() });
         let watched = Arc::clone(&shared);
         let watcher = Builder::new()
             .name(format!("{}-watch", service.name))
@@ -69,36 +100,106 @@ impl Clients {
         Ok(Clients { shared, watcher: Mutex::new(Some(watcher)) })
     }
 
-    /// Serves `link` in a thread of its own.
+    /// Whether the lines to clients are encrypted.
+    pub fn encrypts(&self) -> bool {
+        self.shared.rules.tls.is_some()
+    }
+
+    /// What there is to say when the server starts.
+    pub fn announcements(&self) -> &[String] {
+        &self.shared.rules.announcements
+    }
+
+    /// Serves the client at the other end of `link`, as [`Clients::admit_as`].
+    pub fn admit(&self, link: Box<dyn Link>) -> Result<()> {
+        let from = link.peer().to_string();
+        self.admit_as(link, &from, None)
+    }
+
+    /// Serves the client that came over `link` `from` somewhere, a process of `user` if it is on this machine. It gets
+    /// a thread of its own, where it has to show what the server asks for.
     ///
     /// # Errors
-    /// When there are too many clients, or no more threads.
-    pub fn admit(&self, link: Box<dyn Link>) -> Result<()> {
-        let mut state = self.shared.lock();
-        for thread in state.done.drain(..) {
+    /// [`Kind::Permission`] for other users at a Unix socket; when there are too many clients, or no more threads.
+    pub fn admit_as(&self, link: Box<dyn Link>, from: &str, user: Option<u32>) -> Result<()> {
+        let gate = Gate::new(Arc::clone(&self.shared.rules), self.shared.service.name, from.to_string(), user);
+        let gate = Arc::new(gate);
+        let stranger = user.is_some_and(|user| !unix::is_ours(user));
+        let outcome = if stranger {
+            Err(Error::new(Kind::Permission, "this socket is for its owner alone"))
+        } else {
+            self.seat(link, Arc::clone(&gate))
+        };
+        outcome.map_err(|error| {
+            // The log must know of it; when it cannot, that is the worse news.
+            gate.refused(&error).err().unwrap_or(error)
+        })
+    }
+
+    /// Gives the client a seat and a thread. Those who leave need the lock, too, so it is held neither while threads
+    /// end nor while one starts: in a rush they would starve, and the house be full of clients that have left.
+    fn seat(&self, link: Box<dyn Link>, gate: Arc<Gate>) -> Result<()> {
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let seat = Arc::new(Seat {
+            cancel: Cancel::new(),
+            gate,
+            peer: link.peer().to_string(),
+            since: Instant::now(),
+            breaker: link.breaker(),
+            busy: Mutex::default(),
+            watch: Mutex::default(),
+        });
+        let done = self.shared.reserve(id, &seat)?;
+        for thread in done {
             // A client's panic was reported when it happened.
             let _ = thread.join();
         }
-        if state.stopping {
-            return Err(Error::new(Kind::Closed, "the server is stopping"));
-        }
-        if state.seats.len() >= self.shared.options.clients {
-            return Err(Error::new(Kind::Limit, format!("{} clients are here already", state.seats.len())));
-        }
-        let id = state.next;
-        state.next += 1;
-        let seat = Arc::new(Seat { cancel: Cancel::new(), breaker: link.breaker(), busy: Mutex::default() });
-        let (shared, mine) = (Arc::clone(&self.shared), Arc::clone(&seat));
-        // The thread leaves through the lock held here, so its entry is there before it looks for it.
+        let shared = Arc::clone(&self.shared);
         let thread = Builder::new()
             .name(format!("{}-{id}", shared.service.name))
             .stack_size(STACK)
-            .spawn(move || shared.serve(id, link, &mine))
-            .map_err(|e| Error::system("cannot start a thread", &e))?;
-        state.seats.insert(id, (seat, Some(thread)));
+            .spawn(move || shared.serve(id, link, &seat));
+        let mut state = self.shared.lock();
+        let thread = thread.map_err(|e| {
+            state.seats.remove(&id);
+            Error::system("cannot start a thread", &e)
+        })?;
+        if state.stopping {
+            // Whoever stops the server has not seen this thread, but has ended its connection.
+            drop(state);
+            let _ = thread.join();
+            return Ok(());
+        }
+        match state.seats.get_mut(&id) {
+            Some((_, place)) => *place = Some(thread),
+            // It has left already.
+            None => state.done.push(thread),
+        }
         drop(state);
         self.shared.changed.notify_all();
         Ok(())
+    }
+
+    /// Who is here.
+    pub fn guests(&self) -> Vec<Guest> {
+        let state = self.shared.lock();
+        let guest = |(id, (seat, _)): (&u64, &(Arc<Seat>, _))| Guest {
+            id: *id,
+            peer: seat.peer.clone(),
+            connected: seat.since.elapsed(),
+        };
+        let mut guests: Vec<Guest> = state.seats.iter().map(guest).collect();
+        guests.sort_by_key(|guest| guest.id);
+        guests
+    }
+
+    /// Ends the connection and the command of one client; `false` when it is not here.
+    pub fn disconnect(&self, id: u64) -> bool {
+        let state = self.shared.lock();
+        let Some((seat, _)) = state.seats.get(&id) else { return false };
+        seat.cancel.set();
+        seat.breaker.trip();
+        true
     }
 
     /// Ends every client's connection and command, and waits for their threads.
@@ -123,6 +224,18 @@ impl Clients {
     }
 }
 
+/// Asks the system for enough descriptors for `clients`: shells often start programs with 256 or 1024, far below
+/// what they may have.
+fn ask_for_descriptors(clients: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = (clients as u64).saturating_mul(DESCRIPTORS);
+    let wanted = limit.maximum.map_or(wanted, |maximum| wanted.min(maximum));
+    if limit.current.is_some_and(|current| current < wanted) {
+        // Without them fewer clients fit, and the others wait until somebody leaves.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit });
+    }
+}
+
 impl Drop for Clients {
     fn drop(&mut self) {
         self.stop();
@@ -134,11 +247,30 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Keeps a place for `seat`, and returns the threads that have ended since the last time.
+    fn reserve(&self, id: u64, seat: &Arc<Seat>) -> Result<Vec<JoinHandle<()>>> {
+        let mut state = self.lock();
+        if state.stopping {
+            return Err(Error::new(Kind::Closed, "the server is stopping"));
+        }
+        if state.seats.len() >= self.options.clients {
+            return Err(Error::new(Kind::Limit, format!("{} clients are here already", state.seats.len())));
+        }
+        state.seats.insert(id, (Arc::clone(seat), None));
+        Ok(std::mem::take(&mut state.done))
+    }
+
     /// The life of a client's thread.
     fn serve(&self, id: u64, link: Box<dyn Link>, seat: &Seat) {
-        let peer = link.peer().to_string();
+        let peer = &seat.peer;
+        self.tell(format_args!("client {id} from {peer} is here"));
         // A panic in one command is that client's misfortune alone.
-        match catch_unwind(AssertUnwindSafe(|| (self.service.serve)(link, seat, &self.options))) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let outcome = self.welcome(link, seat).and_then(|link| (self.service.serve)(link, seat, &self.options));
+            // The log comes last, and its failure before whatever else went wrong.
+            seat.gate.left(&outcome).and(outcome)
+        }));
+        match outcome {
             // The message may quote the client, who shall not steer this terminal.
             Ok(Err(error)) if !self.lock().stopping => {
                 eprintln!("{}: {peer}: {}", self.service.name, visible(&error.to_string()));
@@ -146,9 +278,28 @@ impl Shared {
             Ok(_) => {}
             Err(_) => eprintln!("{}: {peer}: the connection ended with an internal error", self.service.name),
         }
+        self.tell(format_args!("client {id} from {peer} has left"));
         let mut state = self.lock();
         if let Some((_, thread)) = state.seats.remove(&id) {
             state.done.extend(thread);
+        }
+    }
+
+    /// What comes before the service: the log, and encryption.
+    fn welcome(&self, link: Box<dyn Link>, seat: &Seat) -> Result<Box<dyn Link>> {
+        seat.gate.came()?;
+        let Some(tls) = &self.rules.tls else { return Ok(link) };
+        let (link, certificate) =
+            tls.accept(link, self.options.patience.min(HANDSHAKE), &seat.cancel).inspect_err(|_| seat.gate.close())?;
+        seat.gate.identify(certificate);
+        Ok(link)
+    }
+
+    /// Tells whoever listens what happens here.
+    fn tell(&self, what: std::fmt::Arguments<'_>) {
+        if let Some(events) = &self.options.events {
+            // Nobody listens any more when the server is being stopped.
+            let _ = events.send(format!("{}: {what}", self.service.name));
         }
     }
 
@@ -192,11 +343,23 @@ impl Seat {
         Ok((framed, result, signs))
     }
 
+    /// Runs `work`, which writes its output to the connection as it comes; the command is cancelled when `gone`
+    /// says so.
+    pub fn while_watched<R>(&self, gone: Box<dyn Fn() -> bool + Send + Sync>, work: impl FnOnce() -> R) -> R {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(gone);
+        let result = work();
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        result
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Busy>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn look_after(&self) {
+        if self.watch.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|gone| gone()) {
+            self.cancel.set();
+        }
         let mut busy = self.lock();
         let Some(Busy { framed, sign, signs, every }) = &mut *busy else { return };
         let mut gone = framed.is_gone();

@@ -8,22 +8,29 @@
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Seat, ServeOptions, Server, Service};
 use crate::error::{Error, Kind, Result};
-use crate::io::{Access, Open};
+use crate::io::Access;
 use crate::link::{Framed, Link};
 use crate::output::{Executor, Out, Style};
 use crate::protocol::rap::{
     Capabilities, LEGACY_PACKET, LEGACY_REPLY, Limits, PROBE, PROBE_ERROR, Reply, Request, Verb, Whence,
 };
+use crate::session::reach::opening;
 use crate::session::scope::{self, Scope};
-use crate::session::{LineSource, Permissions, Session};
+use crate::session::{Permissions, Session};
 use crate::uri::{Authority, Uri};
 
 /// The service.
-pub const SERVICE: Service = Service { name: "rap", exposes: "can read and change files here and run commands", serve };
+pub const SERVICE: Service = Service {
+    name: "rap",
+    shares: false,
+    presents_tokens: true,
+    exposes: "can read and change files here and run commands",
+    serve,
+};
 
 /// Bytes of replies that are collected before they are sent: enough for one system call to be worth it, and few
 /// enough to stay in the processor's cache.
@@ -31,6 +38,9 @@ const BATCH: usize = 128 * 1024;
 
 /// Bytes of a packet over the limit that are skipped to save the connection.
 const SKIP: u32 = 16 << 20;
+
+/// How long a client that was turned away may take to read why.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Files that one client may have open.
 const FILES: usize = 256;
@@ -47,23 +57,22 @@ pub fn listen(authority: &Authority, options: ServeOptions) -> Result<Server> {
 }
 
 fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()> {
-    let mut session = Session::new();
-    session.cancel = seat.cancel.clone();
-    session.view.permissions = options.permissions;
-    session.lines = Some(Box::new(Nobody));
-    let state = State { session, options, seat, ours: false, position: 0, awaited: 0, failure: String::new() };
-    match state.converse(Framed::new(link, None)) {
+    let session = options.session(seat);
+    let mut state = State {
+        session,
+        options,
+        seat,
+        ours: false,
+        position: 0,
+        awaited: 0,
+        failure: String::new(),
+        opened: Vec::new(),
+    };
+    let outcome = state.converse(Framed::new(link, None));
+    state.leave();
+    match outcome {
         Err(error) if error.kind() == Kind::Closed => Ok(()),
         outcome => outcome,
-    }
-}
-
-/// The keyboard of a client's session: there is none on this side.
-struct Nobody;
-
-impl LineSource for Nobody {
-    fn read_line(&mut self, _prompt: &str) -> Option<String> {
-        None
     }
 }
 
@@ -80,11 +89,13 @@ struct State<'a> {
     awaited: u32,
     /// Why the last OPEN failed.
     failure: String,
+    /// What the client opened in a session that it shares.
+    opened: Vec<u32>,
 }
 
 impl State<'_> {
     /// Answers packets until the client leaves. Replies leave together when no complete request is left.
-    fn converse(mut self, mut framed: Framed) -> Result<()> {
+    fn converse(&mut self, mut framed: Framed) -> Result<()> {
         let patience = Some(self.options.patience);
         loop {
             let (request, used) = match Request::decode(framed.arrived(), Limits::SERVER) {
@@ -100,6 +111,14 @@ impl State<'_> {
                     return Err(error);
                 }
             };
+            if let Err(error) = self.knock(&request) {
+                let greeted = match request {
+                    Request::Command { verb, text } => hello(&String::from_utf8_lossy(text)).map(|_| verb),
+                    _ => None,
+                };
+                framed.flush(patience)?;
+                return turn_away(framed, greeted, error, patience);
+            }
             // What outlives the packet's bytes is copied here; only the data of a WRITE stays where it is.
             match request {
                 Request::Read { count } => {
@@ -109,6 +128,7 @@ impl State<'_> {
                 Request::Write { data } => {
                     let address = *self.position();
                     let result = write(&mut self.session, address, data);
+                    self.seat.gate.count_written(u64::try_from(result).unwrap_or(0));
                     framed.consume(used);
                     Reply::Write { result }.encode(framed.queue());
                 }
@@ -120,7 +140,10 @@ impl State<'_> {
                 Request::Open { flags, path } => {
                     let path = String::from_utf8_lossy(path).into_owned();
                     framed.consume(used);
-                    let fd = match self.open(&path, flags) {
+                    let begun = Instant::now();
+                    let opened = self.open(&path, flags);
+                    self.seat.gate.opened(&path, opened.as_ref().map(drop), begun)?;
+                    let fd = match opened {
                         Ok(fd) => fd,
                         Err(error) if self.ours => {
                             // The client names the file itself.
@@ -168,7 +191,8 @@ impl State<'_> {
 
     /// Waits for bytes: without end between packets, but not in the middle of one.
     fn wait(&self, framed: &mut Framed) -> Result<()> {
-        if !framed.arrived().is_empty() {
+        // Nobody may stand in the door for ever either.
+        if !framed.arrived().is_empty() || !self.seat.gate.is_open() {
             return framed.fill(Some(self.options.patience));
         }
         match framed.fill(Some(Duration::from_secs(1))) {
@@ -193,21 +217,30 @@ impl State<'_> {
     /// own: old servers spend 3 on their listener, and 0 is no success to some clients.
     fn open(&mut self, path: &str, flags: u8) -> Result<i32> {
         let write = flags & 2 != 0;
-        let needed = if write { Permissions::FILES.and(Permissions::WRITE) } else { Permissions::FILES };
-        if !self.allow(needed.and(Permissions::READ)) {
-            return Err(Error::new(Kind::Permission, "opening files is not permitted here"));
-        }
         if path.is_empty() {
             return Err(Error::new(Kind::NotFound, "no file is named"));
         }
-        let open = Open { access: Access { write, ..Access::RX }, cancel: self.seat.cancel.clone(), ..Open::default() };
+        let uri = Uri::parse(path);
+        let access = Access { write, ..Access::RX };
         let mut core = self.session.core();
         if core.io.descriptors().count() >= FILES {
             return Err(Error::new(Kind::Limit, format!("{FILES} files are open already")));
         }
-        let fd = core.io.open(&Uri::parse(path), &open)?;
-        core.io.map_whole(fd, 0)?;
-        drop(core);
+        let open = opening(&core, &self.session.view, &uri, access, &self.seat.cancel)?;
+        let before = core.io.current();
+        let fd = core.io.open(&uri, &open)?;
+        if self.options.home.is_some() {
+            // Others have their maps here and their current file: this client alone sees its file.
+            if let Some(before) = before {
+                core.io.select(before)?;
+            }
+            drop(core);
+            self.session.view.descriptor = Some(fd);
+            self.opened.push(fd);
+        } else {
+            core.io.map_whole(fd, 0)?;
+            drop(core);
+        }
         self.session.view.seek = 0;
         self.position = 0;
         i32::try_from(fd + 1).map_err(|_| Error::new(Kind::Limit, "too many files"))
@@ -227,6 +260,17 @@ impl State<'_> {
         if outcome.is_err() {
             queue.truncate(start);
             Reply::Read { length: 0 }.encode(queue);
+        } else {
+            self.seat.gate.count_read(count.into());
+        }
+    }
+
+    /// Closes what the client opened where others stay.
+    fn leave(&mut self) {
+        let mut core = self.session.core();
+        for fd in self.opened.drain(..) {
+            // It may be closed already.
+            let _ = core.io.close(fd);
         }
     }
 
@@ -237,7 +281,8 @@ impl State<'_> {
             Whence::Current => *position = position.wrapping_add(offset),
             Whence::End => {
                 let core = self.session.core();
-                let current = core.io.current().and_then(|fd| core.io.descriptor(fd).ok());
+                let current =
+                    self.session.view.descriptor.or(core.io.current()).and_then(|fd| core.io.descriptor(fd).ok());
                 return current.map_or(0, |descriptor| descriptor.size().unwrap_or(u64::MAX));
             }
         }
@@ -256,8 +301,12 @@ impl State<'_> {
         let limit = if self.ours { Capabilities::OURS.command } else { LEGACY_REPLY } as usize;
         let sign = (!self.ours).then_some((SIGN_OF_LIFE, self.options.keep_alive));
         let session = &mut self.session;
+        let begun = Instant::now();
+        session.view.failed = false;
         let (mut framed, reply, signs) = self.seat.while_busy(framed, sign, || run(session, line, limit))?;
         self.awaited += signs;
+        let failure = self.session.view.failed.then(|| failure(&reply));
+        self.seat.gate.ran(line, reply.len() as u64, failure.as_ref(), begun)?;
         // Leaving is the client's to do; a reply must be sent in any case.
         self.session.view.quit = None;
         queue_text(framed.queue(), verb, &reply);
@@ -266,14 +315,30 @@ impl State<'_> {
 
     /// The answer to a line that is no command but a question about this server.
     fn probe(&mut self, line: &str) -> Option<String> {
-        match line.trim() {
-            PROBE => {
-                self.ours = true;
-                Some(Capabilities::OURS.to_string())
-            }
-            PROBE_ERROR => Some(format!("rap/2 error={}", self.failure)),
-            _ => None,
+        if line.trim() == PROBE_ERROR {
+            return Some(format!("rap/2 error={}", self.failure));
         }
+        hello(line).map(|_| {
+            self.ours = true;
+            Capabilities::OURS.to_string()
+        })
+    }
+
+    /// While the door is closed only a hello that opens it is let through.
+    fn knock(&mut self, request: &Request<'_>) -> Result<()> {
+        let gate = &self.seat.gate;
+        if gate.is_open() {
+            return Ok(());
+        }
+        match request {
+            Request::Command { text, .. } => match hello(&String::from_utf8_lossy(text)) {
+                Some(words) => gate.enter(words)?,
+                None => gate.check()?,
+            },
+            _ => gate.check()?,
+        }
+        gate.admit(&mut self.session);
+        Ok(())
     }
 
     /// Skips a packet that is too long, when that is cheap, and says so in its reply.
@@ -292,6 +357,33 @@ impl State<'_> {
         }
         Ok(())
     }
+}
+
+/// The words of a hello, if `line` is one.
+fn hello(line: &str) -> Option<&str> {
+    let words = line.trim().strip_prefix(PROBE)?;
+    (words.is_empty() || words.starts_with(' ')).then_some(words).filter(|_| line.trim() != PROBE_ERROR)
+}
+
+/// Ends the connection of a client that is not let in. One that said hello hears why.
+fn turn_away(mut framed: Framed, greeted: Option<Verb>, error: Error, patience: Option<Duration>) -> Result<()> {
+    let Some(verb) = greeted else { return Err(error) };
+    queue_text(framed.queue(), verb, format!("rap/2 error={error}").as_bytes());
+    framed.flush(patience)?;
+    // What it sent along must be taken, or the system throws the answer away with it; it leaves when it has read it.
+    let end = Instant::now() + LINGER;
+    while Instant::now() < end && framed.fill(Some(LINGER)).is_ok() {
+        let count = framed.arrived().len();
+        framed.consume(count);
+    }
+    Err(error)
+}
+
+/// Why a command failed, from its reply.
+fn failure(reply: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(reply);
+    let line = text.lines().find_map(|line| line.strip_prefix("# Error: ")).unwrap_or("failed");
+    Error::new(Kind::System, line)
 }
 
 fn queue_text(queue: &mut Vec<u8>, verb: Verb, text: &[u8]) {

@@ -8,22 +8,31 @@ pub mod context;
 pub mod flags;
 pub mod hosts;
 pub mod options;
+pub mod reach;
 pub mod scope;
 pub mod seek;
+pub mod servers;
 pub mod shell;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 pub use config::{Config, Value};
 pub use context::Ctx;
 pub use flags::Flags;
 pub use hosts::Hosts;
+pub use reach::Reach;
+pub use servers::{Doors, Servers};
 pub use shell::{Aliases, ShellState};
 
-use crate::io::Io;
+use crate::error::Result;
+use crate::io::{Io, Open};
+use crate::link::Security;
 use crate::output::Cancel;
+
+use hosts::Peer;
 
 /// What clients of one session share.
 #[derive(Default)]
@@ -46,8 +55,8 @@ pub struct Core {
     pub aliases: Aliases,
     /// The write mask (`wm`), applied cyclically to outgoing bytes; empty means none.
     pub write_mask: Vec<u8>,
-    /// How many keyword searches were made (`search.kwidx`).
-    pub searches: u64,
+    /// The servers that were started from here (`=l`).
+    pub servers: Servers,
 }
 
 /// What a client may do; declared by commands, checked in one place before a command runs.
@@ -84,14 +93,8 @@ impl Permissions {
     }
     /// The names of the permissions, for messages: `write, exec`.
     pub fn names(self) -> String {
-        const NAMES: [(Permissions, &str); 5] = [
-            (Permissions::READ, "read"),
-            (Permissions::WRITE, "write"),
-            (Permissions::DEBUG, "debug"),
-            (Permissions::EXEC, "exec"),
-            (Permissions::FILES, "files"),
-        ];
-        let names: Vec<&str> = NAMES.iter().filter(|(bit, _)| self.allow(*bit)).map(|(_, name)| *name).collect();
+        let names: Vec<&str> =
+            Permissions::NAMES.iter().filter(|(_, bit)| self.allow(*bit)).map(|(name, _)| *name).collect();
         names.join(", ")
     }
 }
@@ -119,12 +122,16 @@ pub struct View {
     pub last: u64,
     /// What the client may do.
     pub permissions: Permissions,
+    /// How far the client reaches from this machine.
+    pub reach: Reach,
     /// Whether `e` changes the shared configuration (the local user) or the client's own overrides.
     pub owner: bool,
     /// Whether somebody can answer questions.
     pub interactive: bool,
     /// Nesting of scripts, macros and iterators, bounded by `cmd.depth`.
     pub depth: u32,
+    /// The last search command with its arguments, for `//`.
+    pub search: Option<(&'static str, context::Args)>,
     /// Set by `q`: the loop around the session ends with this status.
     pub quit: Option<i32>,
     /// Whether a statement of the last line failed (exit status of `-q -c`).
@@ -148,9 +155,11 @@ impl Default for View {
             temporary: false,
             last: 0,
             permissions: Permissions::ALL,
+            reach: Reach::default(),
             owner: true,
             interactive: false,
             depth: 0,
+            search: None,
             quit: None,
             failed: false,
             remote: None,
@@ -172,12 +181,19 @@ pub struct Session {
     pub lines: Option<Box<dyn LineSource>>,
     /// What the shell remembers between lines.
     pub shell: ShellState,
+    /// How this client starts servers, which end with it; `None`: it may not.
+    pub doors: Option<Doors>,
 }
 
 /// Somebody who types lines: the prompt, or a script's input.
 pub trait LineSource: Send {
     /// The next line, without its end, after showing `prompt`; `None` at the end of the input.
     fn read_line(&mut self, prompt: &str) -> Option<String>;
+
+    /// The same for a session with the host that `peer` holds, which may be asked how a line goes on.
+    fn read_line_for(&mut self, prompt: &str, _peer: &mut Option<Box<dyn Peer>>) -> Option<String> {
+        self.read_line(prompt)
+    }
 }
 
 impl Default for Session {
@@ -201,6 +217,7 @@ impl Session {
             cancel: Cancel::new(),
             lines: None,
             shell: ShellState::default(),
+            doors: None,
         }
     }
 
@@ -213,6 +230,19 @@ impl Session {
     pub fn core(&self) -> MutexGuard<'_, Core> {
         // A command that panicked has already been reported; the data is still what the user has.
         self.core.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// How long peers may keep this client waiting (`net.timeout`).
+    pub fn timeout(&self) -> Duration {
+        match config::lookup(&self.view.overrides, &self.core().config, "net.timeout") {
+            Value::Number(milliseconds) => Duration::from_millis(milliseconds),
+            _ => Open::default().timeout,
+        }
+    }
+
+    /// What this client trusts, and what it shows of itself, when it connects.
+    pub fn security(&self) -> Result<Security> {
+        reach::security(&self.core(), &self.view)
     }
 
     /// Runs `work` with the locked core and the view.

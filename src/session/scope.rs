@@ -182,7 +182,9 @@ fn unknown(variable: &str) -> Error {
 
 impl Names for Scope<'_> {
     fn name(&mut self, name: &str) -> Option<u64> {
-        self.core.flags.get(name).map(|flag| flag.address)
+        let flag = self.core.flags.get(name).map(|flag| flag.address);
+        // `@!size`: all of the file, unless a flag has the word.
+        flag.or_else(|| if name == "size" { self.variable("s").ok() } else { None })
     }
 
     fn variable(&mut self, variable: &str) -> Result<u64> {

@@ -37,9 +37,50 @@ impl Aliases {
     }
 }
 
+/// The values of a macro's parameters while its body runs.
+#[derive(Debug, Clone, Default)]
+pub struct Frame {
+    /// Declared names, in order.
+    pub parameters: Vec<String>,
+    /// Their values.
+    pub values: Vec<String>,
+}
+
+impl Frame {
+    /// Puts the values into `text`: for `$0`, for `$name` and, with `bare`, for a declared name that stands as a word
+    /// of its own. `text` has been parsed already, so that a value is data whatever characters it holds.
+    pub fn fill(&self, text: &str, bare: bool) -> String {
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = text;
+        let mut at_border = true;
+        while let Some(c) = rest.chars().next() {
+            let (sign, after) = if c == '$' { (true, &rest[1..]) } else { (false, rest) };
+            let length = after.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(after.len());
+            let word = &after[..length];
+            if !word.is_empty() && (sign || at_border) {
+                let index = self.parameters.iter().position(|parameter| parameter == word);
+                let index = if sign { word.parse().ok().or(index) } else { index.filter(|_| bare) };
+                match index.and_then(|index: usize| self.values.get(index)) {
+                    Some(value) => filled.push_str(value),
+                    None => filled.push_str(&rest[..length + usize::from(sign)]),
+                }
+                rest = &after[length..];
+                at_border = false;
+                continue;
+            }
+            filled.push(c);
+            rest = &rest[c.len_utf8()..];
+            at_border = " \t@=+-*,:[(;".contains(c);
+        }
+        filled
+    }
+}
+
 /// The shell's memory of one client.
 #[derive(Default)]
 pub struct ShellState {
+    /// The parameters of the macros that are running, the innermost last.
+    pub frames: Vec<Frame>,
     /// What the last statement printed (`_`), up to [`ShellState::OUTPUT_LIMIT`] bytes.
     pub last_output: Vec<u8>,
     /// The last line (`.`).
@@ -128,5 +169,24 @@ impl Drop for Tasks {
         for task in &mut self.list {
             task.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_replace_numbers_and_names() {
+        let frame = Frame {
+            parameters: vec!["s".to_string(), "len".to_string()],
+            values: vec!["0x10".to_string(), "4".to_string()],
+        };
+        assert_eq!(frame.fill("$0", false), "0x10");
+        assert_eq!(frame.fill("wv$1", false), "wv4");
+        assert_eq!(frame.fill("s", false), "s");
+        assert_eq!(frame.fill("len", true), "4");
+        assert_eq!(frame.fill("$len+$$+$b+$9", true), "4+$$+$b+$9");
+        assert_eq!(frame.fill("lens é", true), "lens é");
     }
 }

@@ -2,12 +2,15 @@
 
 use std::io::{self, Write};
 
+use super::expand::Text;
 use super::grep::Grep;
-use super::tree::{Head, Script, Statement, Suffix};
+use super::tree::{Head, Script, Suffix};
 use super::{expand, help, html, iterate, modifiers, redirect};
+use crate::commands::local;
+use crate::commands::remote::mode;
 use crate::commands::script::capture::Capture;
-use crate::commands::system::{files, program};
-use crate::commands::{self, script::macros};
+use crate::commands::system::program;
+use crate::commands::{self, ArgKind, script::macros};
 use crate::error::{Error, Kind, Result};
 use crate::number;
 use crate::output::{Out, Style, reader_is_gone};
@@ -38,7 +41,7 @@ pub fn nested<R>(session: &mut Session, work: impl FnOnce(&mut Session) -> Resul
 /// Runs every statement; one that fails is reported and the next one runs.
 pub fn script(session: &mut Session, script: &Script, out: &mut Out<'_>) -> Result<()> {
     for statement in &script.statements {
-        for _ in 0..statement.count {
+        for done in 0..statement.count {
             out.cancel().check()?;
             if session.view.quit.is_some() || session.shell.leave {
                 return Ok(());
@@ -46,10 +49,19 @@ pub fn script(session: &mut Session, script: &Script, out: &mut Out<'_>) -> Resu
             if !session.view.temporary {
                 session.view.prompt_seek = session.view.seek;
             }
-            let result = if session.view.depth == 1 {
-                remembered(session, statement, out)
-            } else {
-                run(session, &statement.head, &statement.suffixes, out)
+            let result = match session.view.remote.filter(|_| session.view.depth == 1) {
+                // The host repeats it: its count went along.
+                Some(_) if done > 0 && !mode::stays(&statement.source) => break,
+                Some(slot) => remembered(session, out, |session, out| {
+                    if mode::forward(session, slot, &statement.source, out)? {
+                        return Ok(());
+                    }
+                    run(session, &statement.head, &statement.suffixes, out)
+                }),
+                None if session.view.depth == 1 => {
+                    remembered(session, out, |session, out| run(session, &statement.head, &statement.suffixes, out))
+                }
+                None => run(session, &statement.head, &statement.suffixes, out),
             };
             result.or_else(|error| report(session, error, out))?;
         }
@@ -68,8 +80,12 @@ pub fn report(session: &mut Session, error: Error, out: &mut Out<'_>) -> Result<
     Ok(())
 }
 
-/// Runs a statement and keeps a copy of what it prints for `_`.
-fn remembered(session: &mut Session, statement: &Statement, out: &mut Out<'_>) -> Result<()> {
+/// Does `work` and keeps a copy of what it prints for `_`.
+fn remembered(
+    session: &mut Session,
+    out: &mut Out<'_>,
+    work: impl FnOnce(&mut Session, &mut Out<'_>) -> Result<()>,
+) -> Result<()> {
     let (style, cancel, terminal) = (out.style(), out.cancel().clone(), out.is_terminal());
     let (sink, errors) = out.split();
     let mut tee = Tee { sink, copy: Vec::new() };
@@ -77,7 +93,7 @@ fn remembered(session: &mut Session, statement: &Statement, out: &mut Out<'_>) -
     if terminal {
         inner = inner.on_terminal();
     }
-    let result = run(session, &statement.head, &statement.suffixes, &mut inner);
+    let result = work(session, &mut inner);
     if !tee.copy.is_empty() {
         session.shell.last_output = tee.copy;
     }
@@ -129,7 +145,7 @@ pub fn run(session: &mut Session, command: &Head, suffixes: &[Suffix], out: &mut
         }
         Suffix::Pipe(text) if text.chars().all(|c| c == '?') => help::operator("|", out),
         Suffix::Pipe(text) => {
-            files::require(&session.view, Permissions::EXEC, "|")?;
+            local::require(&session.view, Permissions::EXEC, "|")?;
             program::pipe(session, text, out, |session, out| {
                 run(session, command, inner, out).or_else(|error| report(session, error, out))
             })
@@ -168,16 +184,23 @@ fn execute(session: &mut Session, text: &str, out: &mut Out<'_>) -> Result<()> {
 fn head(session: &mut Session, command: &Head, out: &mut Out<'_>) -> Result<()> {
     match command {
         Head::Command(words) => {
-            let words = expand::words(session, words, out)?;
+            let words = expand::command(session, words, out)?;
             let Some(first) = words.first() else { return Ok(()) };
             let (name, rest) = first.text.split_at(first.plain);
-            let rest = std::iter::once(rest).chain(words[1..].iter().map(|word| word.text.as_str()));
-            named(session, name, rest.map(str::to_string).collect(), None, out)
+            let glued = Text {
+                text: rest.to_string(),
+                plain: 0,
+                expression: first.expression[first.plain..].to_string(),
+                loaded: first.loaded,
+            };
+            let words = std::iter::once(glued).chain(words.iter().skip(1).cloned()).collect();
+            named(session, name, words, None, out)
         }
         Head::Whole(text) => {
+            let text = &*expand::filled(session, text, false).into_owned();
             let end = text.find(char::is_whitespace).unwrap_or(text.len());
             let (name, rest) = text.split_at(end);
-            let words = std::iter::once("").chain(rest.split_whitespace()).map(str::to_string).collect();
+            let words = std::iter::once("").chain(rest.split_whitespace()).map(Text::from).collect();
             named(session, name, words, Some(rest.trim_start()), out)
         }
         Head::Seek(words) => {
@@ -213,20 +236,31 @@ fn declared(session: &mut Session, name: &str, args: &Args, out: &mut Out<'_>) -
 
 /// Finds the command at the start of `name` and runs it. `words` are the arguments; the first one is what is glued
 /// to the name. `text` is the rest of the line where it must stay as it was.
-fn named(session: &mut Session, name: &str, words: Vec<String>, text: Option<&str>, out: &mut Out<'_>) -> Result<()> {
+fn named(session: &mut Session, name: &str, words: Vec<Text>, text: Option<&str>, out: &mut Out<'_>) -> Result<()> {
     let found = commands::resolve(name);
-    let alone = words.iter().all(String::is_empty);
+    let alone = words.iter().all(|word| word.text.is_empty());
     if let Some((prefix, detailed)) = asks_help(name, alone, found.map(|(command, _, rest)| (command, rest))) {
         return commands::help::show(prefix, detailed, out);
     }
     let Some((command, mode, rest)) = found else { return Err(unknown(name)) };
     let mut words = words;
     if let Some(glued) = words.first_mut() {
-        glued.insert_str(0, rest);
-        if glued.is_empty() {
+        glued.text.insert_str(0, rest);
+        glued.expression.insert_str(0, rest);
+        if glued.text.is_empty() {
             words.remove(0);
         }
     }
+    if command.args.iter().any(|arg| arg.kind == ArgKind::Command) {
+        expand::refuse_loaded(&words)?;
+    }
+    let kinds = command.args.iter().map(|arg| arg.kind);
+    let kinds = kinds.chain(std::iter::repeat(command.args.last().map_or(ArgKind::Word, |arg| arg.kind)));
+    let words: Vec<String> = words
+        .into_iter()
+        .zip(kinds)
+        .map(|(word, kind)| if kind == ArgKind::Number { word.expression } else { word.text })
+        .collect();
     let text = match text {
         None => words.join(" "),
         Some(text) if rest.is_empty() => text.to_string(),

@@ -2,8 +2,9 @@
 
 use super::tree::Iterator as Each;
 use super::{evaluate, expand, help};
+use crate::commands::local;
 use crate::commands::script::capture::Capture;
-use crate::commands::system::files;
+use crate::commands::search;
 use crate::error::{Error, Kind, Result};
 use crate::number;
 use crate::output::{Executor, Out, Style};
@@ -23,9 +24,21 @@ pub fn each(
     out: &mut Out<'_>,
     mut work: impl FnMut(&mut Session, &mut Out<'_>) -> Result<()>,
 ) -> Result<()> {
-    let text = expand::joined(session, &iterator.words, out)?;
+    let words = expand::words(session, &iterator.words, out)?;
+    let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+    if text.starts_with("c:") {
+        expand::refuse_loaded(&words)?;
+    }
     if text == "?" || text == "??" {
         return help::operator(if iterator.sized { "@@@" } else { "@@" }, out);
+    }
+    if text.starts_with('/') && !iterator.sized {
+        // Turn by turn while the search goes on, so that each hit stands before what is printed for it.
+        return evaluate::nested(session, |session| {
+            search::each(session, &text, out, &mut |session, out| {
+                work(session, out).or_else(|error| evaluate::report(session, error, out))
+            })
+        });
     }
     let places = places(session, iterator, &text, out)?;
     let (seek, block_size) = (session.view.seek, session.view.block_size);
@@ -71,9 +84,6 @@ fn places(session: &mut Session, iterator: &Each, text: &str, out: &mut Out<'_>)
     }
     if let Some(file) = text.strip_prefix('.') {
         return file_lines(session, file.trim());
-    }
-    if text.starts_with('/') {
-        return Err(unsupported("@@/", "a search"));
     }
     let (name, glob) = text.split_once(':').map_or((text, None), |(name, glob)| (name, Some(glob.trim())));
     let matches = |text: &str| glob.is_none_or(|glob| matches(glob, text));
@@ -168,8 +178,8 @@ fn steps(session: &mut Session, text: &str) -> Result<Places> {
 
 /// One address per line.
 fn file_lines(session: &mut Session, file: &str) -> Result<Places> {
-    files::require(&session.view, Permissions::FILES, "@@.")?;
-    let bytes = files::read(&files::path(&session.view, file), FILE_LIMIT)?;
+    local::require(&session.view, Permissions::FILES, "@@.")?;
+    let bytes = local::read_up_to(&session.view, file, FILE_LIMIT)?;
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or("").trim()).filter(|line| !line.is_empty());
     let found = lines.map(|line| evaluate(session, line)).collect::<Result<Vec<u64>>>()?;

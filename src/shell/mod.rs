@@ -14,6 +14,7 @@ pub mod parse;
 mod redirect;
 pub mod tree;
 
+use crate::commands::remote::mode;
 pub use crate::commands::script::run_file;
 use crate::error::Result;
 use crate::output::{Executor, Out};
@@ -26,7 +27,14 @@ impl Executor for Session {
     /// Only what ends everything: a syntax error (nothing ran), an interruption, a reader that has gone away, or
     /// nesting beyond `cmd.depth`. Failures of single statements are reported through `out`.
     fn execute(&mut self, line: &str, out: &mut Out<'_>) -> Result<()> {
-        let script = parse::parse(line)?;
+        let script = match parse::parse(line) {
+            Ok(script) => script,
+            // The host's language may be another one: it is the judge.
+            Err(error) => match self.view.remote.filter(|_| self.view.depth == 0 && !mode::stays(line.trim_start())) {
+                Some(slot) => return mode::forward(self, slot, line.trim(), out).map(drop),
+                None => return Err(error),
+            },
+        };
         if self.view.depth > 0 {
             return evaluate::nested(self, |session| evaluate::script(session, &script, out));
         }

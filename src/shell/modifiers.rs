@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::commands::system::files;
+use crate::commands::local;
 use crate::error::{Error, Kind, Result};
 use crate::number;
+use crate::session::context::LENGTH_LIMIT;
 use crate::session::scope::Scope;
 use crate::session::{Config, Permissions, Session, Value, View, config, options};
 
-/// The largest block (`bm`), in bytes.
-const BLOCK_LIMIT: u64 = 0x320_0000;
+/// The longest file that `@f:` takes, in bytes.
+const FILE_LIMIT: u64 = 0x320_0000;
 
 /// What a modifier may change.
 struct Saved {
@@ -99,8 +100,8 @@ fn apply(session: &mut Session, text: &str, flagspace: &mut Option<Option<String
                 changed.overrides = true;
             }
             'f' => {
-                files::require(&session.view, Permissions::FILES, "@f:")?;
-                let bytes = files::read(&files::path(&session.view, value), BLOCK_LIMIT)?;
+                local::require(&session.view, Permissions::FILES, "@f:")?;
+                let bytes = local::read_up_to(&session.view, value, FILE_LIMIT)?;
                 patch(&mut session.view, bytes, &mut changed)?;
             }
             's' => patch(&mut session.view, value.as_bytes().to_vec(), &mut changed)?,
@@ -265,11 +266,12 @@ fn patch(view: &mut View, bytes: Vec<u8>, changed: &mut Changed) -> Result<()> {
 }
 
 fn block(size: u64) -> Result<u64> {
-    if (1..=BLOCK_LIMIT).contains(&size) {
+    // Commands stream, or refuse by themselves what they cannot take at once.
+    if (1..=LENGTH_LIMIT).contains(&size) {
         return Ok(size);
     }
     Err(Error::new(Kind::Limit, format!("a block of {size} bytes is not possible"))
-        .hint(format!("from 1 to 0x{BLOCK_LIMIT:x}")))
+        .hint(format!("from 1 to 0x{LENGTH_LIMIT:x}")))
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! `>`: output into files and aliases.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::BufWriter;
 
 use super::tree::{Redirect, Stream};
 use super::{evaluate, expand, grep, help, html};
+use crate::commands::local;
 use crate::commands::script::capture::Capture;
-use crate::commands::system::files;
 use crate::error::{Error, Result};
 use crate::output::{Out, Style};
 use crate::session::{Permissions, Session};
@@ -39,7 +39,7 @@ pub fn run(
         core.aliases.insert(alias, value);
         return result;
     }
-    files::require(&session.view, Permissions::FILES, ">")?;
+    local::require(&session.view, Permissions::FILES.and(Permissions::WRITE), ">")?;
     let mut file = BufWriter::new(open(session, &target, redirect.append)?);
     let result = match redirect.what {
         Stream::Output => work(session, &mut out.redirect(&mut file, plain)),
@@ -60,10 +60,7 @@ pub fn run(
 }
 
 fn open(session: &Session, target: &str, append: bool) -> Result<File> {
-    let path = files::path(&session.view, target);
-    let mut options = OpenOptions::new();
-    options.create(true).write(true).append(append).truncate(!append);
-    options.open(&path).map_err(|error| failed(target, &error))
+    local::create(&session.view, target, append)
 }
 
 fn failed(target: &str, error: &std::io::Error) -> Error {

@@ -10,6 +10,8 @@ pub struct Script {
 /// One command with everything that is attached to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
+    /// The text that it was made of.
+    pub source: String,
     /// How often it runs (`3p8 1`).
     pub count: u64,
     /// The command.
@@ -55,6 +57,8 @@ pub enum Part {
     Text(String),
     /// Text that was quoted or escaped.
     Quoted(String),
+    /// `'A'`: one quoted character, which in an expression is a number.
+    Character(char),
     /// `` `cmd` `` or `$(cmd)`: the output of a script.
     Output {
         /// What runs.

@@ -1,6 +1,7 @@
 //! What tests share: sessions in this process, and the program in processes of its own.
 #![allow(dead_code)]
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use remora::io::{Access, Open};
@@ -58,4 +59,18 @@ pub fn program() -> Command {
 /// Runs the program with `args` and waits for its end.
 pub fn remora(args: &[&str]) -> Output {
     program().args(args).output().expect("the program starts")
+}
+
+/// radare2, without colours and the user's own start-up: the one that REMORA_RADARE2 names, on the PATH, or under
+/// target/peers.
+pub fn radare2() -> Option<Command> {
+    let named = std::env::var_os("REMORA_RADARE2").map(PathBuf::from);
+    let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/radare2/radare2");
+    let found = named.into_iter().chain([PathBuf::from("radare2"), local]).find(|program| {
+        let version = Command::new(program).arg("-v").stdin(Stdio::null()).output();
+        version.is_ok_and(|version| version.status.success())
+    });
+    let mut command = Command::new(found?);
+    command.args(["-N", "-e", "scr.color=0"]).env("HOME", "/nonexistent").stdin(Stdio::null()).stderr(Stdio::null());
+    Some(command)
 }

@@ -17,7 +17,7 @@ use crate::harness::{run, session};
 use crate::rap::Running;
 
 /// radare2: named by REMORA_RADARE2, on the PATH, or installed under target/peers.
-fn radare2() -> Option<Command> {
+pub fn radare2() -> Option<Command> {
     let named = std::env::var_os("REMORA_RADARE2").map(PathBuf::from);
     let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/radare2/radare2");
     let found = named.into_iter().chain([PathBuf::from("radare2"), local]).find(|program| {
@@ -115,7 +115,7 @@ fn our_hosts_may_be_radare2() {
     let mut here = session("malloc://512");
     let said = run(&mut here, &format!("=+ rap://{}//bin/ls", server.place));
     assert!(said.out.ends_with("waiting... ok\n"), "{said:?}");
-    assert_eq!(run(&mut here, "=0 p8 4 @ 0").out, "7f454c46\n");
+    assert_eq!(run(&mut here, "=0 \"p8 4 @ 0\"").out, "7f454c46\n");
     assert_eq!(run(&mut here, "= s 0x666").out, "");
     assert_eq!(run(&mut here, "=0 s").out, "0x666\n");
 }

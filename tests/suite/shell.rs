@@ -118,7 +118,7 @@ fn redirects_go_to_files() {
     assert!(session.view.failed);
     assert_eq!(
         run(&mut session, "p8 1 > nosuch/a").err,
-        "Error: cannot write to 'nosuch/a': No such file or directory\n"
+        "Error: cannot write file 'nosuch/a': No such file or directory\n"
     );
     assert_eq!(run(&mut session, "cat a; rm a; ls~a").out, "00000000\n0000\n");
     run(&mut session, "p8 2 H> h");
@@ -209,8 +209,8 @@ fn operators_are_guarded_like_commands() {
         ("!!id", "'!!' is not permitted here: it needs exec"),
         (".!id", "'.!' is not permitted here: it needs exec"),
         ("%", "'%' is not permitted here: it needs exec"),
-        ("p8 > /tmp/never", "'>' is not permitted here: it needs files"),
-        ("nosuch 2> /tmp/never", "'>' is not permitted here: it needs files"),
+        ("p8 > /tmp/never", "'>' is not permitted here: it needs write, files"),
+        ("nosuch 2> /tmp/never", "'>' is not permitted here: it needs write, files"),
         (". /etc/passwd", "'.' is not permitted here: it needs files"),
         ("s @@./etc/passwd", "'@@.' is not permitted here: it needs files"),
         ("p8 @f:/etc/passwd", "'@f:' is not permitted here: it needs files"),

@@ -14,7 +14,8 @@ cargo xtask demo            build, start a server, work with /bin/ls through it;
 cargo xtask test            everything that has to hold before a change lands (installs what it needs)
 cargo xtask docs            write the pages of the reference from the tables in the sources
 cargo xtask bench           measure against xxd, sha256sum, radare2 and a plain socket (docs/performance.md)
-cargo xtask soak [SECONDS]  throw random input at every decoder and at the shell, 60 seconds by default";
+cargo xtask soak [SECONDS]  throw random input at every decoder and at the shell, and a crowd at a
+                            server, 60 seconds by default";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

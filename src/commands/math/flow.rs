@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::output::{Executor, Out};
+use crate::session::Session;
 use crate::session::context::Args;
-use crate::session::{Session, Value, config};
 
 pub fn if_true(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
     if args.text.is_empty() {
@@ -29,28 +29,11 @@ pub fn if_negative(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Res
 
 pub fn timed(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
     let start = Instant::now();
-    let outcome = nested(session, &args.text, out);
+    let outcome = session.execute(&args.text, out);
     out.line(format_args!("{:.6}", start.elapsed().as_secs_f64()))?;
     outcome
 }
 
 fn run_if(session: &mut Session, args: &Args, out: &mut Out<'_>, holds: fn(i64) -> bool) -> Result<()> {
-    if holds(session.view.last as i64) { nested(session, &args.text, out) } else { Ok(()) }
-}
-
-/// Runs `line` one level deeper: `?? ?? ?? ...` must end before the stack does.
-fn nested(session: &mut Session, line: &str, out: &mut Out<'_>) -> Result<()> {
-    let limit = match session.with(|core, view| config::lookup(&view.overrides, &core.config, "cmd.depth")) {
-        Value::Number(limit) => limit,
-        _ => 0,
-    };
-    if u64::from(session.view.depth) >= limit {
-        return Err(
-            Error::new(Kind::Limit, format!("commands nest more than {limit} deep")).hint("e cmd.depth allows more")
-        );
-    }
-    session.view.depth += 1;
-    let outcome = session.execute(line, out);
-    session.view.depth -= 1;
-    outcome
+    if holds(session.view.last as i64) { session.execute(&args.text, out) } else { Ok(()) }
 }

@@ -134,7 +134,7 @@ pub const COMMANDS: &[Command] = &[
         args: LENGTH,
         summary: "print the JSON text at the seek, indented",
         needs: Permissions::READ,
-        examples: &[Example { line: r#""w {"a":[1]}"; pj"#, shows: "{\n  \"a\": [\n    1\n  ]\n}" }],
+        examples: &[Example { line: r#"w '{"a":[1]}'; pj"#, shows: "{\n  \"a\": [\n    1\n  ]\n}" }],
         run: Run::Core(pj),
         ..Command::DEFAULT
     },

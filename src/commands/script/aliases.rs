@@ -9,6 +9,7 @@ use crate::output::{Executor, Out};
 use crate::session::Session;
 use crate::session::context::Args;
 use crate::session::scope::Scope;
+use crate::session::shell::Frame;
 
 /// `$`, `$name`, `$name=…`, `$name?`, `$flag:=addr`.
 pub fn run(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
@@ -44,7 +45,15 @@ pub fn run(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> 
             match value.strip_prefix('$') {
                 Some(text) if text.is_empty() || text.ends_with('\n') => out.write_all(text.as_bytes()),
                 Some(text) => out.line(text),
-                None => session.execute(&format!("{value}{arguments}"), out),
+                None => {
+                    // The arguments are data: they go in as values, after the command line has been parsed.
+                    let values: Vec<String> = arguments.split_whitespace().map(str::to_string).collect();
+                    let places: String = (0..values.len()).map(|index| format!(" ${index}")).collect();
+                    session.shell.frames.push(Frame { parameters: Vec::new(), values });
+                    let result = session.execute(&format!("{value}{places}"), out);
+                    session.shell.frames.pop();
+                    result
+                }
             }
         }
         ("", None) => {

@@ -4,6 +4,7 @@ use crate::error::{Error, Kind, Result};
 use crate::output::{Executor, Out};
 use crate::session::Session;
 use crate::session::context::Args;
+use crate::session::shell::Frame;
 
 /// `(name a b; body)`; `()` ends the enclosing macro or iteration.
 pub fn define(session: &mut Session, args: &Args, _out: &mut Out<'_>) -> Result<()> {
@@ -74,7 +75,9 @@ pub fn call(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()>
         let message = format!("Macro '{name}' expects {} args, not {}", parameters.len(), values.len());
         return Err(Error::new(Kind::Usage, message));
     }
-    let result = session.execute(&expand(&body, &parameters, values), out);
+    session.shell.frames.push(Frame { parameters, values: values.to_vec() });
+    let result = session.execute(&body, out);
+    session.shell.frames.pop();
     session.shell.leave = false;
     result.map_err(|error| match error.kind() {
         Kind::Syntax => error.context(format_args!("in macro '{name}'")),
@@ -86,54 +89,9 @@ fn unknown(name: &str) -> Error {
     Error::new(Kind::NotFound, format!("No macro named '{name}'"))
 }
 
-/// Puts the values in: for `$0`, for `$name`, and for a declared name that stands as a word of its own among the
-/// arguments (never where a command is expected, so that a parameter may be called `s`).
-fn expand(body: &str, parameters: &[String], values: &[String]) -> String {
-    let mut text = String::with_capacity(body.len());
-    let mut rest = body;
-    let mut at_command = true;
-    let mut at_border = true;
-    while let Some(c) = rest.chars().next() {
-        let (sign, after) = if c == '$' { (true, &rest[1..]) } else { (false, rest) };
-        let length = after.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(after.len());
-        let word = &after[..length];
-        if !word.is_empty() && (sign || at_border) {
-            let index = parameters.iter().position(|parameter| parameter == word);
-            let index = if sign { word.parse().ok().or(index) } else { index.filter(|_| !at_command) };
-            match index.and_then(|index: usize| values.get(index)) {
-                Some(value) => text.push_str(value),
-                None => text.push_str(&rest[..length + usize::from(sign)]),
-            }
-            rest = &after[length..];
-            (at_command, at_border) = (false, false);
-            continue;
-        }
-        text.push(c);
-        rest = &rest[c.len_utf8()..];
-        match c {
-            ';' | '\n' | '|' | '`' | '(' => (at_command, at_border) = (true, true),
-            ' ' | '\t' => at_border = true,
-            '@' | '=' | '+' | '-' | '*' | ',' | ':' | '[' => (at_command, at_border) = (false, true),
-            _ => (at_command, at_border) = (false, false),
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn values_replace_numbers_and_names() {
-        let parameters = ["s".to_string(), "len".to_string()];
-        let values = ["0x10".to_string(), "4".to_string()];
-        let expand = |body| expand(body, &parameters, &values);
-        assert_eq!(expand("s $0; px $1"), "s 0x10; px 4");
-        assert_eq!(expand("s s; px len @ s"), "s 0x10; px 4 @ 0x10");
-        assert_eq!(expand("?v $len+$$+$b+$9"), "?v 4+$$+$b+$9");
-        assert_eq!(expand("?e lens é"), "?e lens é");
-    }
 
     #[test]
     fn definitions_split() {

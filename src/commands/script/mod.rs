@@ -7,7 +7,8 @@ pub mod macros;
 pub mod tasks;
 
 use self::capture::Capture;
-use super::system::{files, program};
+use super::local;
+use super::system::program;
 use super::{Arg, ArgKind, Command, Example, Family, Run};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Executor, Mode, Out, Style};
@@ -175,8 +176,8 @@ fn script(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
 
 /// Runs the script at `path` (as the client means it): the whole file is parsed before anything runs.
 pub fn run_file(session: &mut Session, path: &str, out: &mut Out<'_>) -> Result<()> {
-    files::require(&session.view, Permissions::FILES, ".")?;
-    let bytes = files::read(&files::path(&session.view, path), SCRIPT_LIMIT).map_err(|error| match error.kind() {
+    local::require(&session.view, Permissions::FILES, ".")?;
+    let bytes = local::read_up_to(&session.view, path, SCRIPT_LIMIT).map_err(|error| match error.kind() {
         Kind::NotFound => Error::new(Kind::NotFound, format!("Script '{path}' not found.")),
         _ => error,
     })?;

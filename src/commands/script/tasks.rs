@@ -63,8 +63,10 @@ fn start(session: &mut Session, line: &str, transient: bool) -> Result<()> {
     if session.shell.tasks.list.iter().filter(|task| task.running()).count() >= TASKS_LIMIT {
         return Err(Error::new(Kind::Limit, format!("{TASKS_LIMIT} tasks run already")).hint("&b id ends one"));
     }
-    let view = View { depth: 0, quit: None, interactive: false, temporary: false, ..session.view.clone() };
+    let view =
+        View { depth: 0, quit: None, interactive: false, temporary: false, remote: None, ..session.view.clone() };
     let (core, cancel) = (session.shared(), Cancel::new());
+    let frames: Vec<_> = session.shell.frames.last().cloned().into_iter().collect();
     let progress = Arc::new(Mutex::new(Progress { state: TaskState::Running, output: Vec::new() }));
     let work = {
         let (line, cancel, progress) = (line.to_string(), cancel.clone(), Arc::clone(&progress));
@@ -73,6 +75,7 @@ fn start(session: &mut Session, line: &str, transient: bool) -> Result<()> {
             let _end = End(Arc::clone(&progress));
             let mut session = Session::attach(core);
             session.view = view;
+            session.shell.frames = frames;
             session.cancel = cancel.clone();
             let mut sink = Sink(Arc::clone(&progress));
             let mut errors = Sink(progress);

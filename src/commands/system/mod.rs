@@ -1,6 +1,5 @@
 //! `!`: programs, files and environment of this machine; leaving.
 
-pub mod files;
 pub mod program;
 
 use std::collections::BTreeMap;
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{Arg, ArgKind, Command, Example, Family, Run};
+use super::{Arg, ArgKind, Command, Example, Family, Run, local};
 use crate::error::{Error, Kind, Result};
 use crate::number::Names;
 use crate::output::{Item, Mode, Out, Style, visible};
@@ -20,6 +19,9 @@ use crate::session::{Ctx, Permissions, Session};
 /// The family.
 pub const FAMILY: Family =
     Family { name: "!", summary: "programs, files and environment of this machine", commands: COMMANDS };
+
+/// The secret in our own environment is for servers, not for the programs that are run.
+const TOKEN: &str = "REMORA_TOKEN";
 
 const PROGRAM: &[Arg] = &[Arg::opt("program", ArgKind::Text)];
 const PATH: &[Arg] = &[Arg::new("path", ArgKind::File)];
@@ -118,7 +120,7 @@ const COMMANDS: &[Command] = &[
         name: "mkdir",
         args: PATH,
         summary: "make a directory (and those above it)",
-        needs: Permissions::FILES,
+        needs: Permissions::FILES.and(Permissions::WRITE),
         run: Run::Core(make_directory),
         ..Command::DEFAULT
     },
@@ -126,7 +128,7 @@ const COMMANDS: &[Command] = &[
         name: "rm",
         args: PATH,
         summary: "remove a file",
-        needs: Permissions::FILES,
+        needs: Permissions::FILES.and(Permissions::WRITE),
         run: Run::Core(remove),
         ..Command::DEFAULT
     },
@@ -156,6 +158,7 @@ fn environment(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<
     match args.text.split_once('=') {
         _ if args.text.is_empty() => {
             let mut all: BTreeMap<String, Option<String>> = std::env::vars_os()
+                .filter(|(name, _)| name != TOKEN)
                 .map(|(name, value)| (name.to_string_lossy().into_owned(), Some(value.to_string_lossy().into_owned())))
                 .collect();
             all.extend(own.clone());
@@ -175,7 +178,7 @@ fn environment(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<
         None => {
             let value = match own.get(&args.text) {
                 Some(value) => value.clone(),
-                None if args.text.contains('\0') => None,
+                None if args.text.contains('\0') || args.text == TOKEN => None,
                 None => std::env::var_os(&args.text).map(|value| value.to_string_lossy().into_owned()),
             };
             match value {
@@ -225,14 +228,15 @@ fn uname(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     ctx.out.value(&System { os: std::env::consts::OS, arch: std::env::consts::ARCH })
 }
 
+/// A name in a directory.
 #[derive(Serialize)]
-struct Entry {
+struct Row {
     name: String,
     directory: bool,
     size: u64,
 }
 
-impl Item for Entry {
+impl Item for Row {
     fn text(&self, out: &mut dyn Write, _style: Style) -> std::io::Result<()> {
         writeln!(out, "{}{}", visible(&self.name), if self.directory { "/" } else { "" })
     }
@@ -242,48 +246,29 @@ impl Item for Entry {
 }
 
 fn list(ctx: &mut Ctx<'_, '_>) -> Result<()> {
-    let path = files::path(ctx.view, ctx.word(0).unwrap_or("."));
-    let failed = |error: std::io::Error| Error::system(format_args!("cannot list '{}'", path.display()), &error);
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(&path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let facts = entry.path().metadata().ok();
-        entries.push(Entry {
-            name: entry.file_name().to_string_lossy().into_owned(),
-            directory: facts.as_ref().is_some_and(std::fs::Metadata::is_dir),
-            size: facts.map_or(0, |facts| facts.len()),
-        });
-    }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    entries.iter().try_for_each(|entry| ctx.out.item(entry))
+    let entries = local::list(ctx.view, ctx.word(0).unwrap_or("."))?;
+    entries
+        .into_iter()
+        .try_for_each(|entry| ctx.out.item(&Row { name: entry.name, directory: entry.directory, size: entry.size }))
 }
 
 fn change_directory(ctx: &mut Ctx<'_, '_>) -> Result<()> {
-    let path = files::path(ctx.view, ctx.word(0).unwrap_or("~"));
-    let failed = |error: std::io::Error| Error::system(format_args!("cannot go to '{}'", path.display()), &error);
-    let path = path.canonicalize().map_err(failed)?;
-    if !path.is_dir() {
-        return Err(Error::new(Kind::Usage, format!("'{}' is not a directory", path.display())));
-    }
-    ctx.view.directory = Some(path);
+    ctx.view.directory = Some(local::enter(ctx.view, ctx.word(0))?);
     Ok(())
 }
 
 fn working_directory(ctx: &mut Ctx<'_, '_>) -> Result<()> {
-    let path = match &ctx.view.directory {
-        Some(path) => path.clone(),
-        None => std::env::current_dir().map_err(|error| Error::system("no working directory", &error))?,
-    };
+    let path = local::directory(ctx.view)?;
     ctx.out.line(visible(&path.to_string_lossy()))
 }
 
 fn cat(ctx: &mut Ctx<'_, '_>) -> Result<()> {
-    let path = files::path(ctx.view, ctx.word(0).unwrap_or(""));
-    let failed = |error: std::io::Error| Error::system(format_args!("cannot read '{}'", path.display()), &error);
-    let mut file = std::fs::File::open(&path).map_err(failed)?;
+    let name = ctx.args.words[0].as_str();
+    let (mut file, _) = local::open(ctx.view, name)?;
     let mut buffer = vec![0; 1 << 16];
     loop {
-        match file.read(&mut buffer).map_err(failed)? {
+        ctx.out.cancel().check()?;
+        match file.read(&mut buffer).map_err(|e| Error::system(format_args!("cannot read file '{name}'"), &e))? {
             0 => return Ok(()),
             count => ctx.out.write_all(&buffer[..count])?,
         }
@@ -291,15 +276,11 @@ fn cat(ctx: &mut Ctx<'_, '_>) -> Result<()> {
 }
 
 fn make_directory(ctx: &mut Ctx<'_, '_>) -> Result<()> {
-    let path = files::path(ctx.view, ctx.word(0).unwrap_or(""));
-    std::fs::create_dir_all(&path)
-        .map_err(|error| Error::system(format_args!("cannot make '{}'", path.display()), &error))
+    local::make_directories(ctx.view, ctx.word(0).unwrap_or(""))
 }
 
 fn remove(ctx: &mut Ctx<'_, '_>) -> Result<()> {
-    let path = files::path(ctx.view, ctx.word(0).unwrap_or(""));
-    std::fs::remove_file(&path)
-        .map_err(|error| Error::system(format_args!("cannot remove '{}'", path.display()), &error))
+    local::remove(ctx.view, ctx.word(0).unwrap_or(""))
 }
 
 fn pointer(ctx: &mut Ctx<'_, '_>) -> Result<()> {
@@ -309,7 +290,7 @@ fn pointer(ctx: &mut Ctx<'_, '_>) -> Result<()> {
         let value = Scope { core: ctx.core, view: ctx.view }.memory(address, None)?;
         return ctx.out.line(format_args!("0x{value:x}"));
     };
-    files::require(ctx.view, Permissions::WRITE, "*")?;
+    local::require(ctx.view, Permissions::WRITE, "*")?;
     let address = ctx.evaluate(address)?;
     let value = value.trim();
     let digits = value.as_bytes();

@@ -63,6 +63,13 @@ pub fn pipe(
 fn command(session: &Session, text: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(text);
+    // A macro's values reach the program as the shell's own parameters, so that none of them is read as its language.
+    if let Some(frame) = session.shell.frames.last() {
+        command.args(&frame.values);
+        command.envs(frame.parameters.iter().zip(&frame.values));
+    }
+    // A secret for servers is none for programs.
+    command.env_remove(super::TOKEN);
     if let Some(directory) = &session.view.directory {
         command.current_dir(directory);
     }

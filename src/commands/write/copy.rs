@@ -1,6 +1,7 @@
 //! Bytes from elsewhere: from memory, exchanged with memory, from files; and where programs are.
 
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 use super::{check, length, put, stream};
 use crate::commands::{Arg, ArgKind, Command, Example, Run, local};
@@ -112,15 +113,14 @@ fn wff(ctx: &mut Ctx<'_, '_>) -> Result<()> {
 
 fn wh(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let name = ctx.args.words[0].as_str();
+    ctx.view.unrooted("wh")?;
     let candidates = if name.contains('/') {
-        vec![local::path(ctx.view, name)]
+        vec![PathBuf::from(name)]
     } else {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).map(|directory| directory.join(name)).collect()
     };
-    let program = candidates.into_iter().find(|candidate| {
-        std::fs::metadata(candidate).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-    });
+    let program = candidates.into_iter().find(|candidate| local::is_program(ctx.view, candidate));
     match program {
         Some(program) => ctx.out.line(crate::output::visible(&program.to_string_lossy())),
         None => Err(Error::new(Kind::NotFound, format!("no program '{name}' in PATH"))),

@@ -1,6 +1,5 @@
 //! `wt`: bytes into files.
 
-use std::fs::File;
 use std::io::Write;
 
 use super::length;
@@ -9,7 +8,8 @@ use crate::error::{Error, Kind, Result};
 use crate::session::context::LENGTH_LIMIT;
 use crate::session::{Ctx, Permissions};
 
-const NEEDS: Permissions = Permissions::READ.and(Permissions::FILES);
+/// A file is changed, if not the device: a client that may only look leaves no files here.
+const NEEDS: Permissions = Permissions::READ.and(Permissions::WRITE).and(Permissions::FILES);
 const LENGTH: Arg = Arg::opt("len", ArgKind::Number);
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -100,13 +100,7 @@ fn dump(ctx: &mut Ctx<'_, '_>, name: &str, length: u64, append: bool) -> Result<
     let failed = |error: &std::io::Error| Error::system(format_args!("cannot write file '{name}'"), error);
     // An unreadable place must not cost the file that is there.
     ctx.read(address, length.min(1))?;
-    let mut file = File::options()
-        .create(true)
-        .write(true)
-        .append(append)
-        .truncate(!append)
-        .open(local::path(ctx.view, name))
-        .map_err(|e| failed(&e))?;
+    let mut file = local::create(ctx.view, name, append)?;
     ctx.read_chunks(address, length, |_, _, bytes| file.write_all(bytes).map_err(|e| failed(&e)))?;
     ctx.out.line(format_args!("Dumped {length} bytes from 0x{address:08x} into {}", crate::output::visible(name)))
 }

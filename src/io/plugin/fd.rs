@@ -5,8 +5,8 @@ use std::fs::File;
 use rustix::fs::OFlags;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 
-use super::Plugin;
 use super::file::OnDisk;
+use super::{Plugin, Touches};
 use crate::error::{Error, Kind, Result};
 use crate::io::{Access, Device, Open};
 use crate::uri::Uri;
@@ -18,6 +18,7 @@ pub const PLUGIN: Plugin = Plugin {
     summary: "a file descriptor that was inherited",
     example: "fd://0",
     writes: true,
+    touches: Touches::Program,
     open,
 };
 

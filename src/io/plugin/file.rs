@@ -1,12 +1,14 @@
 //! Plain paths, `file://`, and `nocache://` (which never maps the file).
 
 use std::fs::{File, FileType};
-use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::Path;
 
 use rustix::fs::SeekFrom;
 
-use super::Plugin;
+use super::{Plugin, Touches};
 use crate::error::{Error, Kind, Result};
+use crate::io::beneath::{self, How};
 use crate::io::sigbus::Mapping;
 use crate::io::{Access, Device, Info, Latency, Open};
 use crate::uri::Uri;
@@ -18,6 +20,7 @@ pub const PLUGIN: Plugin = Plugin {
     summary: "files and block devices",
     example: "/bin/ls",
     writes: true,
+    touches: Touches::Files,
     open,
 };
 
@@ -52,24 +55,15 @@ fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
     if uri.rest().is_empty() {
         return Err(Error::new(Kind::Usage, "the path is missing"));
     }
-    let file = File::options()
-        .read(true)
-        .write(open.access.write)
-        .create(open.access.write && open.create)
-        // A named pipe must not stop the session until somebody writes to it.
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(uri.rest())
-        .map_err(|error| refused(&error, open))?;
+    let how = if open.access.write { How::Update { create: open.create } } else { How::Read };
+    let file =
+        beneath::open(open.root.as_deref(), Path::new(uri.rest()), how).map_err(|error| refused(&error, open))?;
     Ok(Box::new(OnDisk::new(file, open.access, uri.scheme() != Some("nocache"))?))
 }
 
 /// Opens the file at `path` for a plugin that decodes it.
-pub fn open_plain(path: &str) -> Result<File> {
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
-        .map_err(|error| Error::os(&error))?;
+pub fn open_plain(path: &str, open: &Open) -> Result<File> {
+    let file = beneath::open(open.root.as_deref(), Path::new(path), How::Read).map_err(|error| Error::os(&error))?;
     check_type(file.metadata().map_err(|error| Error::os(&error))?.file_type())?;
     Ok(file)
 }
@@ -209,6 +203,18 @@ impl Device for OnDisk {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 done => return done.map_err(|error| Error::os(&error)),
             }
+        }
+    }
+
+    fn zeros(&mut self, address: u64) -> u64 {
+        if self.extent != Extent::Regular {
+            return 0;
+        }
+        match rustix::fs::seek(&self.file, SeekFrom::Data(address)) {
+            Ok(data) => data.saturating_sub(address),
+            // No data from there on: the rest of the file is a hole, or the address lies behind its end.
+            Err(rustix::io::Errno::NXIO) => self.size().unwrap_or(0).saturating_sub(address),
+            Err(_) => 0,
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use flate2::bufread::GzDecoder;
 
 use super::malloc::Memory;
-use super::{Plugin, UNPACK_LIMIT, file, refuse_writes, unpack};
+use super::{Plugin, Touches, UNPACK_LIMIT, file, refuse_writes, unpack};
 use crate::error::{Error, Result};
 use crate::io::{Device, Open};
 use crate::uri::Uri;
@@ -17,12 +17,13 @@ pub const PLUGIN: Plugin = Plugin {
     summary: "gzip files, unpacked to memory",
     example: "gzip:///tmp/log.gz",
     writes: false,
+    touches: Touches::Files,
     open,
 };
 
 fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
     refuse_writes(open)?;
-    let mut file = BufReader::new(file::open_plain(uri.rest())?);
+    let mut file = BufReader::new(file::open_plain(uri.rest(), open)?);
     let mut bytes = Vec::new();
     // A file may hold several members, and zeros behind the last where it was padded to whole blocks.
     loop {

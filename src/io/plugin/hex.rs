@@ -1,7 +1,7 @@
 //! `hex://deadbeef`: the bytes that are written in the URI.
 
-use super::Plugin;
 use super::malloc::Memory;
+use super::{Plugin, Touches};
 use crate::error::{Error, Kind, Result};
 use crate::io::{Device, Open};
 use crate::uri::Uri;
@@ -13,6 +13,7 @@ pub const PLUGIN: Plugin = Plugin {
     summary: "memory with the given bytes",
     example: "hex://deadbeef",
     writes: true,
+    touches: Touches::Nothing,
     open,
 };
 

@@ -3,7 +3,7 @@
 use ihex::Record;
 
 use super::sparse::{Sparse, read_records};
-use super::{Plugin, refuse_writes};
+use super::{Plugin, Touches, refuse_writes};
 use crate::error::{Error, Kind, Result};
 use crate::io::{Device, Open};
 use crate::uri::Uri;
@@ -15,6 +15,7 @@ pub const PLUGIN: Plugin = Plugin {
     summary: "Intel HEX files, decoded",
     example: "ihex:///tmp/firmware.hex",
     writes: false,
+    touches: Touches::Files,
     open,
 };
 
@@ -30,7 +31,7 @@ fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
     refuse_writes(open)?;
     let mut bytes = Sparse::default();
     let mut base = Base::Linear(0);
-    read_records(uri.rest(), &open.cancel, |line| {
+    read_records(uri.rest(), open, |line| {
         match Record::from_record_string(line).map_err(|error| Error::new(Kind::Format, error.to_string()))? {
             Record::Data { offset, value } => put(&mut bytes, &base, offset, &value),
             Record::ExtendedSegmentAddress(segment) => base = Base::Segment(u64::from(segment) << 4),

@@ -2,7 +2,7 @@
 
 use memmap2::MmapMut;
 
-use super::{Plugin, size};
+use super::{Plugin, Touches, size};
 use crate::error::{Error, Kind, Result};
 use crate::io::{Access, Device, Info, Latency, Open};
 use crate::uri::Uri;
@@ -14,6 +14,7 @@ pub const PLUGIN: Plugin = Plugin {
     summary: "memory, zeroed",
     example: "malloc://512",
     writes: true,
+    touches: Touches::Nothing,
     open,
 };
 

@@ -30,8 +30,25 @@ pub struct Plugin {
     pub example: &'static str,
     /// Whether its devices can be written.
     pub writes: bool,
+    /// What opening one reaches, which decides who may.
+    pub touches: Touches,
     /// Opens a URI.
     pub open: fn(&Uri, &Open) -> Result<Box<dyn Device>>,
+}
+
+/// What is reached on the way to a device's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touches {
+    /// Memory of this program alone.
+    Nothing,
+    /// Files of this machine, by path.
+    Files,
+    /// What this program has open, by number.
+    Program,
+    /// Peers.
+    Network,
+    /// Processes of this machine.
+    Processes,
 }
 
 /// Every plugin. Plain paths go to the first.

@@ -1,7 +1,7 @@
 //! `null://SIZE`: zeros that swallow writes; without a size they have no end. Stands for memory that has no file
 //! behind it, such as a `.bss`.
 
-use super::{Plugin, size};
+use super::{Plugin, Touches, size};
 use crate::error::Result;
 use crate::io::{Access, Device, Info, Latency, Open};
 use crate::uri::Uri;
@@ -13,6 +13,7 @@ pub const PLUGIN: Plugin = Plugin {
     summary: "zeros that swallow writes",
     example: "null://4096",
     writes: true,
+    touches: Touches::Nothing,
     open,
 };
 

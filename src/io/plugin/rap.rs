@@ -1,42 +1,53 @@
 //! `rap://host:port/file`: a file, or any URI, of another session.
 
-use super::Plugin;
+use super::{Plugin, Touches};
 use crate::error::{Error, Kind, Result};
 use crate::io::{Access, Device, Info, Latency, Open, Read};
+use crate::link::dial::{Place, dial_with_token};
 use crate::link::rap::{Client, Piece, Target};
-use crate::link::{self};
-use crate::output::Executor;
-use crate::uri::{Authority, Uri};
+use crate::output::{Cancel, Executor, visible};
+use crate::uri::Uri;
 
 /// The plugin.
 pub const PLUGIN: Plugin = Plugin {
     name: "rap",
-    schemes: &["rap"],
+    schemes: &["rap", "raps", "rap+unix"],
     summary: "files of another session, over the network",
     example: "rap://127.0.0.1:1234//bin/ls",
     writes: true,
+    touches: Touches::Network,
     open,
 };
 
-/// Connects to the rap server that `authority` names and opens its file there, for what `open` asks.
+/// Connects to the rap server that `uri` names (`rap://`, `raps://`, `rap+unix://`) and opens its file there, for what
+/// `open` asks.
 ///
 /// # Errors
-/// [`Kind::Usage`] for the listening form `:port` and for a missing port, [`Kind::Unreachable`],
+/// [`Kind::Usage`] for the listening forms and for a missing port, [`Kind::Unreachable`],
 /// [`Kind::NotFound`] when the server cannot open the file.
-pub fn connect(authority: &Authority, flags: u8, open: &Open) -> Result<Client> {
-    if authority.host.is_empty() {
-        return Err(Error::new(Kind::Usage, format!("'rap://{}' is where a server listens", authority.endpoint()))
-            .hint("to connect, name a host: rap://127.0.0.1:1234//bin/ls"));
-    }
+pub fn connect(uri: &Uri, flags: u8, open: &Open) -> Result<Client> {
+    let (place, file) = Place::parse("rap", uri)?
+        .filter(|(place, _)| !matches!(place, Place::Tcp(at) | Place::Tls(at) if at.host.is_empty()))
+        .ok_or_else(|| {
+            Error::new(Kind::Usage, format!("'{}' is where a server listens", visible(uri.as_str())))
+                .hint("to connect, name a host: rap://127.0.0.1:1234//bin/ls")
+        })?;
     let target = Target {
-        place: authority.endpoint(),
-        path: authority.file.clone().unwrap_or_default(),
+        place: place.to_string(),
+        path: file.unwrap_or_default(),
         flags,
         timeout: open.timeout,
         cancel: open.cancel.clone(),
     };
-    let (authority, timeout) = (authority.clone(), open.timeout);
-    Client::connect(Box::new(move |cancel| link::connect(&authority, timeout, cancel)), target)
+    let (security, notices, timeout) = (open.security.clone(), open.notices.clone(), open.timeout);
+    let dial = move |cancel: &Cancel| {
+        let (link, first_use) = dial_with_token(&place, &security, timeout, cancel)?;
+        if let Some(first) = first_use {
+            notices.push(first.to_string());
+        }
+        Ok(link)
+    };
+    Client::connect(Box::new(dial), target)
 }
 
 /// The permission bits as OPEN carries them.
@@ -59,7 +70,7 @@ impl Remote {
 }
 
 fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
-    let client = connect(&Authority::parse(uri.rest())?, flags(open.access), open)?;
+    let client = connect(uri, flags(open.access), open)?;
     Ok(Box::new(Remote::new(client, open.access)))
 }
 

@@ -5,8 +5,7 @@ use std::io::{BufRead, BufReader, Read as _};
 
 use super::file;
 use crate::error::{Error, Kind, Result};
-use crate::io::{Access, Device, Info, Latency};
-use crate::output::Cancel;
+use crate::io::{Access, Device, Info, Latency, Open};
 
 /// The longest line of a record file: 255 bytes as hexpairs with all that stands around them, and some blanks.
 const LINE_LIMIT: u64 = 1024;
@@ -68,12 +67,12 @@ impl Device for Sparse {
 
 /// Hands every line of the file at `path` that is not blank to `record`, which answers whether the file ends there.
 /// Errors say which line is meant; a file whose lines end before the records do is cut.
-pub fn read_records(path: &str, cancel: &Cancel, mut record: impl FnMut(&str) -> Result<bool>) -> Result<()> {
-    let mut file = BufReader::new(file::open_plain(path)?);
+pub fn read_records(path: &str, open: &Open, mut record: impl FnMut(&str) -> Result<bool>) -> Result<()> {
+    let mut file = BufReader::new(file::open_plain(path, open)?);
     let mut line = Vec::new();
     for number in 1u64.. {
         if number % 4096 == 0 {
-            cancel.check()?;
+            open.cancel.check()?;
         }
         line.clear();
         let count = (&mut file).take(LINE_LIMIT).read_until(b'\n', &mut line).map_err(|error| Error::os(&error))?;

@@ -1,7 +1,7 @@
 //! `srec://PATH`: a file of Motorola S-records, decoded; what no record fills is a hole.
 
 use super::sparse::{Sparse, read_records};
-use super::{Plugin, refuse_writes};
+use super::{Plugin, Touches, refuse_writes};
 use crate::error::{Error, Kind, Result};
 use crate::io::{Device, Open};
 use crate::uri::Uri;
@@ -13,6 +13,7 @@ pub const PLUGIN: Plugin = Plugin {
     summary: "Motorola S-record files, decoded",
     example: "srec:///tmp/firmware.srec",
     writes: false,
+    touches: Touches::Files,
     open,
 };
 
@@ -20,7 +21,7 @@ fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
     refuse_writes(open)?;
     let mut bytes = Sparse::default();
     let mut count = 0u64;
-    read_records(uri.rest(), &open.cancel, |line| {
+    read_records(uri.rest(), open, |line| {
         let (kind, record) = parse(line)?;
         let (address, data) = match kind {
             // A header, or reserved: nothing for memory.

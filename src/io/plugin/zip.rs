@@ -9,9 +9,9 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::malloc::Memory;
-use super::{Plugin, UNPACK_LIMIT, file, refuse_writes, unpack};
+use super::{Plugin, Touches, UNPACK_LIMIT, file, refuse_writes, unpack};
 use crate::error::{Error, Kind, Result};
-use crate::io::{Device, Open};
+use crate::io::{Device, Open, beneath};
 use crate::output::visible;
 use crate::uri::Uri;
 
@@ -22,6 +22,7 @@ pub const PLUGIN: Plugin = Plugin {
     summary: "members of zip archives, unpacked to memory",
     example: "zip:///tmp/app.apk//classes.dex",
     writes: false,
+    touches: Touches::Files,
     open,
 };
 
@@ -37,8 +38,8 @@ enum Member<'a> {
 
 fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
     refuse_writes(open)?;
-    let (path, member) = split(uri.rest());
-    let mut archive = ZipArchive::new(BufReader::new(file::open_plain(path)?)).map_err(broken)?;
+    let (path, member) = split(uri.rest(), open);
+    let mut archive = ZipArchive::new(BufReader::new(file::open_plain(path, open)?)).map_err(broken)?;
     let index = match member {
         Some(Member::Index(index)) if index < archive.len() => index,
         Some(Member::Index(index)) => {
@@ -70,9 +71,9 @@ fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
 
 /// Divides `ARCHIVE//MEMBER`: at the first `//` before which a file stands, for members may be named with one, and
 /// paths written with one.
-fn split(rest: &str) -> (&str, Option<Member<'_>>) {
+fn split<'a>(rest: &'a str, open: &Open) -> (&'a str, Option<Member<'a>>) {
     for (at, _) in rest.match_indices("//") {
-        if at > 0 && Path::new(&rest[..at]).is_file() && at + 2 < rest.len() {
+        if at > 0 && beneath::is_file(open.root.as_deref(), Path::new(&rest[..at])) && at + 2 < rest.len() {
             return (&rest[..at], Some(Member::Name(&rest[at + 2..])));
         }
     }

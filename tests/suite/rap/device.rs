@@ -145,7 +145,10 @@ fn the_device_is_opened_by_uri_and_says_what_is_wrong_with_one() {
         ("rap://:1234", Kind::Usage),
         ("rap://127.0.0.1//bin/ls", Kind::Usage),
         ("rap://[::1/", Kind::Usage),
-        ("raps://127.0.0.1:1/", Kind::UnknownScheme),
+        ("rapt://127.0.0.1:1/", Kind::UnknownScheme),
+        ("raps://:1", Kind::Usage),
+        ("rap+unix://relative", Kind::Usage),
+        ("rap+unix:///nosuch//", Kind::Unreachable),
     ] {
         let error: Error = remora::io::plugin::open(&Uri::parse(uri), &open).err().unwrap();
         assert_eq!(error.kind(), kind, "{uri}: {error}");

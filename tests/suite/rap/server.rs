@@ -249,7 +249,11 @@ fn slow_commands_keep_old_clients_alive() {
         }
         old(&mut memory, &mut seek, request)
     });
-    let options = ServeOptions { keep_alive: Duration::from_millis(1), ..ServeOptions::default() };
+    let options = ServeOptions {
+        keep_alive: Duration::from_millis(1),
+        schemes: vec!["rap".to_string()],
+        ..ServeOptions::default()
+    };
     let server = Running::start(options);
     let mut peer = server.raw();
     peer.request(Request::Open { flags: 5, path: format!("rap://{}//f", fake.place).as_bytes() });
@@ -281,7 +285,11 @@ fn a_command_ends_when_its_client_goes_away() {
         Request::Read { .. } => Some(Vec::new()),
         request => old(&mut [0; 64], &mut 0, request),
     });
-    let server = Running::start(ServeOptions { keep_alive: Duration::from_millis(1), ..ServeOptions::default() });
+    let server = Running::start(ServeOptions {
+        keep_alive: Duration::from_millis(1),
+        schemes: vec!["rap".to_string()],
+        ..ServeOptions::default()
+    });
     for probe in [false, true] {
         let mut peer = server.raw();
         if probe {
@@ -303,7 +311,12 @@ fn a_command_ends_when_its_client_goes_away() {
 fn listeners_are_for_this_machine_unless_a_host_is_named() {
     let listen = |uri: &str| serve::listen(&Uri::parse(uri), ServeOptions::default());
     assert!(listen("rap://:0").unwrap().address().ip().is_loopback());
-    assert!(listen("rap://0.0.0.0:0").unwrap().address().ip().is_unspecified());
+    // Refused before anything is bound: the port is taken, and that is not what is said.
+    let anywhere = listen(&format!("rap://0.0.0.0:{}", listen("rap://:0").unwrap().address().port())).err().unwrap();
+    assert_eq!(anywhere.kind(), Kind::Permission, "{anywhere}");
+    let insecure = ServeOptions { insecure: true, ..ServeOptions::default() };
+    let anywhere = serve::listen(&Uri::parse("rap://0.0.0.0:0"), insecure).unwrap();
+    assert!(anywhere.address().ip().is_unspecified());
     let taken = listen("rap://:0").unwrap();
     let error = listen(&format!("rap://:{}", taken.address().port())).err().unwrap();
     assert_eq!(error.message(), format!("cannot listen at {}: Address already in use", taken.address()));

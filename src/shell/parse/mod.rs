@@ -2,17 +2,20 @@
 //!
 //! A mistake anywhere rejects the whole text, so that half a script never runs.
 
+mod words;
+
+use self::words::plain;
 use super::tree::{Head, Iterator, Part, Redirect, Script, Statement, Stream, Suffix, Word};
 use crate::error::{Error, Kind, Result};
 
 /// How deep `$(…)` may nest in one text.
 const NESTING: u32 = 24;
 
+/// Commands whose argument is a statement.
+const STATEMENT_RUNNERS: [&str; 6] = ["??", "?!", "?+", "?-", "?t", "%t"];
+
 /// How many suffixes one command may have: each costs stack when it runs.
 const SUFFIXES: usize = 32;
-
-/// Characters that a backslash makes ordinary outside of quotes; before others the backslash stays.
-const SPECIAL: &str = " \t@|#\"'>;$`~\\,()";
 
 /// Parses a line or script.
 pub fn parse(text: &str) -> Result<Script> {
@@ -129,6 +132,7 @@ impl<'t> Parser<'t> {
     }
 
     fn statement(&mut self) -> Result<Statement> {
+        let start = self.at;
         let (count, seek) = self.count()?;
         self.blanks();
         let mut interpreted = 0;
@@ -151,7 +155,8 @@ impl<'t> Parser<'t> {
         });
         let filters = suffixes.iter().take_while(|s| interpreted > 0 && matches!(s, Suffix::Grep(_))).count();
         suffixes.splice(filters..filters, std::iter::repeat_n(Suffix::Interpret, interpreted));
-        Ok(Statement { count, head, suffixes })
+        let source = self.text[start..self.at].trim_end().to_string();
+        Ok(Statement { source, count, head, suffixes })
     }
 
     /// A repeat count, or the discovery that the statement is a number: go there.
@@ -218,12 +223,21 @@ impl<'t> Parser<'t> {
                 self.at += name.len();
                 Ok(Head::Raw { name, text: self.foreign(name == "!!") })
             }
+            Some('=' | 'R') if self.second() == Some('<') && !self.asks_help("=<") => {
+                self.at += 2;
+                Ok(Head::Raw { name: "=<", text: self.foreign(false) })
+            }
             Some('&') if self.starts_task() => {
                 let name = if self.rest().starts_with("&t") { "&t" } else { "&" };
                 self.at += name.len();
                 self.blanks();
                 let text = if self.peek() == Some('"') { self.whole()? } else { self.foreign(false) };
                 Ok(Head::Raw { name, text })
+            }
+            Some('?' | '%') if let Some(name) = self.runs_statement() => {
+                self.at += name.len();
+                self.blanks();
+                Ok(Head::Raw { name, text: self.kept_statement()? })
             }
             Some(c) if "@~|>".contains(c) => {
                 let operator: String = self.rest().chars().take_while(|c| "@~|>".contains(*c)).collect();
@@ -276,6 +290,32 @@ impl<'t> Parser<'t> {
         let after = self.rest().strip_prefix("&t").or_else(|| self.rest().strip_prefix('&')).unwrap_or("");
         let text = after.trim_start_matches(blank);
         text.len() < after.len() && text.chars().next().is_some_and(|c| !separator(c) && !"~@|>#)`".contains(c))
+    }
+
+    /// The command here that decides whether or how a statement after it runs, if a statement follows.
+    fn runs_statement(&self) -> Option<&'static str> {
+        let name = STATEMENT_RUNNERS.into_iter().find(|name| self.rest().starts_with(name))?;
+        let after = &self.rest()[name.len()..];
+        let text = after.trim_start_matches(blank);
+        let glued = text.len() == after.len();
+        let word = after.split(|c: char| blank(c) || separator(c) || "~@|>#)`".contains(c)).next().unwrap_or("");
+        let help = glued && !word.is_empty() && word.chars().all(|c| "?*".contains(c));
+        let longer_name = glued && name.ends_with(char::is_alphabetic);
+        let begins = text.chars().next().is_some_and(|c| !separator(c) && !"~@|>#)`".contains(c));
+        (begins && !help && !longer_name).then_some(name)
+    }
+
+    /// A statement as it is written: it is parsed again when it runs, so that its substitutions run then and only
+    /// then, and what they print is never taken for commands.
+    fn kept_statement(&mut self) -> Result<String> {
+        let start = self.at;
+        if self.nesting >= NESTING {
+            return Err(self.error(start, "commands that run commands are nested too deeply"));
+        }
+        self.nesting += 1;
+        self.statement()?;
+        self.nesting -= 1;
+        Ok(self.text[start..self.at].trim_end().to_string())
     }
 
     /// The text between the double quotes that start here; only `\"` is an escape, so that commands see theirs.
@@ -413,152 +453,6 @@ impl<'t> Parser<'t> {
         self.text[start..self.at].trim_end().to_string()
     }
 
-    /// Words up to an operator or the end of the statement.
-    fn words(&mut self) -> Result<Vec<Word>> {
-        let mut words = Vec::new();
-        let outer = std::mem::take(&mut self.open);
-        loop {
-            self.blanks();
-            if self.over() || self.operator().is_some() {
-                break;
-            }
-            if self.peek() == Some(')') && self.open.is_empty() {
-                break;
-            }
-            words.push(self.word()?);
-        }
-        if let Some(&at) = self.open.first() {
-            return Err(self.error(at, "this '(' is not closed"));
-        }
-        self.open = outer;
-        Ok(words)
-    }
-
-    /// The operator that starts here, at the start of a word.
-    fn operator(&self) -> Option<&'static str> {
-        ["@", "~", "|", ">", "H>", "2>"].into_iter().find(|operator| self.rest().starts_with(operator))
-    }
-
-    fn word(&mut self) -> Result<Word> {
-        let mut word = Word::new();
-        while let Some(c) = self.peek() {
-            match c {
-                c if blank(c) || separator(c) => break,
-                '@' | '|' | '>' | '~' | '#' => break,
-                _ if self.closed() => break,
-                '"' => self.double_quoted(&mut word)?,
-                '\'' => self.single_quoted(&mut word)?,
-                '`' => word.push(self.output(false)?),
-                '$' if self.second() == Some('(') => word.push(self.output(false)?),
-                '\\' => {
-                    self.bump();
-                    match self.peek().filter(|c| SPECIAL.contains(*c)) {
-                        Some(c) => {
-                            self.bump();
-                            quoted(&mut word, c);
-                        }
-                        None => plain(&mut word, '\\'),
-                    }
-                }
-                '(' => {
-                    self.open.push(self.at);
-                    self.bump();
-                    plain(&mut word, c);
-                }
-                ')' => {
-                    if self.open.pop().is_none() {
-                        return Err(self.error(self.at, "')' without '('"));
-                    }
-                    self.bump();
-                    plain(&mut word, c);
-                }
-                _ => {
-                    self.bump();
-                    plain(&mut word, c);
-                }
-            }
-        }
-        Ok(word)
-    }
-
-    fn double_quoted(&mut self, word: &mut Word) -> Result<()> {
-        let start = self.at;
-        self.bump();
-        word.push(Part::Quoted(String::new()));
-        loop {
-            match self.peek() {
-                Some('"') => {
-                    self.bump();
-                    return Ok(());
-                }
-                Some('`') => word.push(self.output(true)?),
-                Some('$') if self.second() == Some('(') => word.push(self.output(true)?),
-                Some('\\') => {
-                    self.bump();
-                    match self.peek().filter(|c| "\"\\$`".contains(*c)) {
-                        Some(c) => {
-                            self.bump();
-                            quoted(word, c);
-                        }
-                        None => quoted(word, '\\'),
-                    }
-                }
-                None | Some('\n' | '\r') => return Err(self.error(start, "this '\"' is not closed")),
-                Some(c) => {
-                    self.bump();
-                    quoted(word, c);
-                }
-            }
-        }
-    }
-
-    fn single_quoted(&mut self, word: &mut Word) -> Result<()> {
-        let start = self.at;
-        self.bump();
-        word.push(Part::Quoted(String::new()));
-        loop {
-            match self.bump() {
-                Some('\'') => return Ok(()),
-                Some('\\') => match self.peek() {
-                    Some(c @ ('\\' | '\'')) => {
-                        self.bump();
-                        quoted(word, c);
-                    }
-                    Some('n') => {
-                        self.bump();
-                        quoted(word, '\n');
-                    }
-                    _ => quoted(word, '\\'),
-                },
-                None | Some('\n' | '\r') => {
-                    return Err(self.error(start, "this \"'\" is not closed").hint("write \\' for an apostrophe"));
-                }
-                Some(c) => quoted(word, c),
-            }
-        }
-    }
-
-    /// `` `…` `` or `$(…)`.
-    fn output(&mut self, quoted: bool) -> Result<Part> {
-        let start = self.at;
-        let (end, close) = if self.eat("$(") { (End::Parenthesis, ")") } else { (End::Backtick, "`") };
-        if end == End::Backtick {
-            self.at += 1;
-        }
-        if self.nesting >= NESTING {
-            return Err(self.error(start, "substitutions are nested too deeply"));
-        }
-        let outer = (std::mem::replace(&mut self.end, end), std::mem::take(&mut self.open));
-        self.nesting += 1;
-        let script = self.script()?;
-        self.nesting -= 1;
-        if !self.eat(close) {
-            return Err(self.error(start, format!("this substitution is not closed, '{close}' is missing")));
-        }
-        (self.end, self.open) = outer;
-        Ok(Part::Output { script, quoted })
-    }
-
     fn suffixes(&mut self, head: &Head) -> Result<Vec<Suffix>> {
         let mut suffixes = Vec::new();
         loop {
@@ -632,49 +526,6 @@ impl<'t> Parser<'t> {
             program => Suffix::Pipe(program.to_string()),
         }
     }
-
-    /// The text after `~`: blanks count, quotes are ordinary, escapes are left for the filter to read.
-    fn filter(&mut self) -> Result<Word> {
-        let mut word = Word::new();
-        let mut depth = 0u32;
-        while let Some(c) = self.peek() {
-            match c {
-                c if separator(c) => break,
-                '@' | '|' | '>' | '~' | '#' => break,
-                '`' if self.end != End::Backtick => word.push(self.output(true)?),
-                '`' => break,
-                '$' if self.second() == Some('(') => word.push(self.output(true)?),
-                ')' if self.end == End::Parenthesis && depth == 0 => break,
-                c if blank(c) && ["2>", "H>"].iter().any(|o| self.rest().trim_start_matches(blank).starts_with(o)) => {
-                    break;
-                }
-                '\\' => {
-                    plain(&mut word, c);
-                    self.bump();
-                    if let Some(next) = self.peek().filter(|c| !matches!(c, '\n' | '\r')) {
-                        plain(&mut word, next);
-                        self.bump();
-                    }
-                }
-                _ => {
-                    match c {
-                        '(' => depth += 1,
-                        ')' => depth = depth.saturating_sub(1),
-                        _ => {}
-                    }
-                    plain(&mut word, c);
-                    self.bump();
-                }
-            }
-        }
-        if let Some(Part::Text(text)) = word.last_mut() {
-            let trimmed = text.trim_end_matches(blank);
-            // An escaped blank at the end is meant.
-            let keep = if trimmed.ends_with('\\') { (trimmed.len() + 1).min(text.len()) } else { trimmed.len() };
-            text.truncate(keep);
-        }
-        Ok(word)
-    }
 }
 
 /// A command that was quoted whole: nothing in it is an operator, but macros, `!` and `.` keep their forms.
@@ -709,190 +560,5 @@ fn whole(text: String, interpreted: &mut usize) -> std::result::Result<Head, Str
     Ok(Head::Whole(rest.to_string()))
 }
 
-fn plain(word: &mut Word, c: char) {
-    match word.last_mut() {
-        Some(Part::Text(text)) => text.push(c),
-        _ => word.push(Part::Text(c.to_string())),
-    }
-}
-
-fn quoted(word: &mut Word, c: char) {
-    match word.last_mut() {
-        Some(Part::Quoted(text)) => text.push(c),
-        _ => word.push(Part::Quoted(c.to_string())),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn one(text: &str) -> Statement {
-        let script = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert_eq!(script.statements.len(), 1, "{text}");
-        script.statements.into_iter().next().unwrap()
-    }
-
-    fn shown(words: &[Word]) -> Vec<String> {
-        words
-            .iter()
-            .map(|word| {
-                word.iter()
-                    .map(|part| match part {
-                        Part::Text(text) => text.clone(),
-                        Part::Quoted(text) => format!("<{text}>"),
-                        Part::Output { script, .. } => format!("[{}]", script.statements.len()),
-                    })
-                    .collect()
-            })
-            .collect()
-    }
-
-    fn words(text: &str) -> Vec<String> {
-        match one(text).head {
-            Head::Command(words) | Head::Seek(words) => shown(&words),
-            other => panic!("{text}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn statements_are_separated_and_comments_dropped() {
-        assert_eq!(parse("a; b\nc\rd;;\n # e ; f\n").unwrap().statements.len(), 4);
-        assert_eq!(parse("").unwrap().statements.len(), 0);
-        assert_eq!(words("?e a#b"), ["?e", "a"]);
-        assert_eq!(words("?e \"a#b;c\""), ["?e", "<a#b;c>"]);
-    }
-
-    #[test]
-    fn quotes_and_escapes() {
-        assert_eq!(words(r"?e a\;b"), ["?e", "a<;>b"]);
-        assert_eq!(words(r"?e a\nb \x41"), ["?e", r"a\nb", r"\x41"]);
-        assert_eq!(words(r"?e 'a\'b\nc' d"), ["?e", "<a'b\nc>", "d"]);
-        assert_eq!(words(r#"?e "a\"b\n""#), ["?e", r#"<a"b\n>"#]);
-        assert_eq!(one(r#""?e a @ 4;b" @ 8"#).head, Head::Whole("?e a @ 4;b".into()));
-        assert_eq!(one(r#""?e \"Hello\\n\"""#).head, Head::Whole(r#"?e "Hello\\n""#.into()));
-        assert_eq!(words("?v (1 + 2)*(3)"), ["?v", "(1", "+", "2)*(3)"]);
-    }
-
-    #[test]
-    fn counts_and_numbers() {
-        assert_eq!(one("3p8 1").count, 3);
-        assert_eq!(one("3 ?e x").count, 3);
-        assert_eq!(one("10p8 1").count, 10);
-        assert_eq!(words("3?e x"), ["?e", "x"]);
-        for text in ["0x20", "32", "0", "0b11", "32 @ 4", "4+4", "0x10 + 4", "2 + 3"] {
-            assert!(matches!(one(text).head, Head::Seek(_)), "{text}");
-        }
-    }
-
-    #[test]
-    fn suffixes_wrap_what_stands_before_them() {
-        let statement = one("px 4~a,b @ 8 @@=1 2 > $x");
-        let kinds: Vec<&str> = statement
-            .suffixes
-            .iter()
-            .map(|suffix| match suffix {
-                Suffix::At(_) => "at",
-                Suffix::Each(_) => "each",
-                Suffix::Grep(_) => "grep",
-                Suffix::Redirect(_) => "redirect",
-                _ => "other",
-            })
-            .collect();
-        assert_eq!(kinds, ["grep", "at", "each", "redirect"]);
-        assert_eq!(one("p8 8| sed -e s,1,x,g>x").suffixes, [Suffix::Pipe("sed -e s,1,x,g>x".into())]);
-        assert_eq!(one("px |").suffixes, [Suffix::Plain]);
-        assert_eq!(one("px |H").suffixes, [Suffix::Html]);
-        assert_eq!(one("px |.").suffixes, [Suffix::Interpret]);
-        assert_eq!(parse("p8|sh -c 'a;b';s").unwrap().statements.len(), 2);
-        let redirected = one("?v 5 2>> f");
-        assert!(matches!(&redirected.suffixes[0], Suffix::Redirect(r) if r.what == Stream::Errors && r.append));
-        assert!(matches!(&one("?v 5>3").suffixes[0], Suffix::Redirect(r) if r.what == Stream::Output));
-        assert!(
-            matches!(&one("px>~/f").suffixes[0], Suffix::Redirect(r) if shown(std::slice::from_ref(&r.target)) == ["~/f"])
-        );
-    }
-
-    #[test]
-    fn filters_keep_blanks_and_quotes() {
-        let text = |line: &str| match &one(line).suffixes[0] {
-            Suffix::Grep(word) => shown(std::slice::from_ref(word)).remove(0),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(text("px~ one two  "), " one two");
-        assert_eq!(text("px~\"a\""), "\"a\"");
-        assert_eq!(text(r"px~\;"), r"\;");
-        assert_eq!(text("px~{[0].fd}"), "{[0].fd}");
-        assert_eq!(one("px~one~two").suffixes.len(), 2);
-    }
-
-    #[test]
-    fn special_heads() {
-        let raw = |name, text: &str| Head::Raw { name, text: text.into() };
-        assert_eq!(one("!ls | wc > x").head, raw("!", "ls | wc > x"));
-        assert_eq!(one("!!ls~foo").head, raw("!!", "ls"));
-        assert_eq!(one(".!echo a").head, raw(".!", "echo a"));
-        assert_eq!(one("& px > f").head, raw("&", "px > f"));
-        assert_eq!(one("& \"?e a;b\"").head, raw("&", "?e a;b"));
-        assert_eq!(words("!=!"), ["!=!"]);
-        assert_eq!(words("&j~{}"), ["&j"]);
-        assert_eq!(words("&= 1"), ["&=", "1"]);
-        assert_eq!(words(".(foo 1 2)"), [".(", "foo", "1", "2"]);
-        assert_eq!(words(". file"), [".", "file"]);
-        assert_eq!(words(".?"), [".?"]);
-        assert_eq!(words("(?~x"), ["(?"]);
-        assert_eq!(words("!?"), ["!?"]);
-        assert_eq!(one(".?e ?e a~b > f").suffixes.len(), 3);
-        assert_eq!(one(".?e ?e a~b > f").suffixes[1], Suffix::Interpret);
-        assert_eq!(one("(*").head, raw("(*", ""));
-        assert_eq!(one("(-foo)").head, raw("(-", "foo"));
-        assert!(matches!(one("(a x;?e (1) $0)(7)").head, Head::Macro { call: Some(call), .. } if call.len() == 1));
-        assert!(matches!(one("\"(msg x y;?e $0 $1)\"").head, Head::Macro { call: None, .. }));
-        assert_eq!(one("@@?~?").head, Head::Help("@@".into()));
-        assert_eq!(one("=+ rap://h:1//bin/ls").suffixes, []);
-    }
-
-    #[test]
-    fn substitutions_nest() {
-        assert_eq!(words("p8 `?e 3`"), ["p8", "[1]"]);
-        assert_eq!(words("p8 a$(?e 1; ?e $(?e 2))b"), ["p8", "a[2]b"]);
-        assert_eq!(words("?e $(!echo (a); s)"), ["?e", "[2]"]);
-        assert_eq!(words("?e \"x `s` y\""), ["?e", "<x >[1]< y>"]);
-    }
-
-    #[test]
-    fn mistakes_say_where() {
-        for (text, message) in [
-            ("?v )", "syntax error at column 4: ')' without '('"),
-            ("s; ?v (1", "syntax error at column 7: this '(' is not closed"),
-            ("?e 'it", "syntax error at column 4: this \"'\" is not closed"),
-            ("s\n?e \"a", "syntax error at line 2, column 4: this '\"' is not closed"),
-            ("s @", "syntax error at column 3: nothing after '@'"),
-            ("s @@; s", "syntax error at column 3: nothing after '@@'"),
-            ("s >", "syntax error at column 3: no file after '>'"),
-            ("~foo", "syntax error at column 1: no command before '~'"),
-            ("p8 `s", "syntax error at column 4: this substitution is not closed, '`' is missing"),
-            ("p8 > a b", "syntax error at column 8: unexpected 'b' after the end of the command"),
-            ("99999999999999999999s", "syntax error at column 1: the repeat count 99999999999999999999 is too large"),
-        ] {
-            assert_eq!(parse(text).unwrap_err().message(), message, "{text}");
-        }
-        let deep = "$(".repeat(10_000);
-        assert!(parse(&format!("s {deep}")).is_err());
-        assert!(parse(&".".repeat(10_000)).is_ok());
-        assert!(parse(&format!("s{}", "@1".repeat(10_000))).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn never_panics(text in "\\PC{0,60}") {
-            let _ = parse(&text);
-        }
-
-        #[test]
-        fn never_panics_on_operators(text in "[a-z0-9 \\\\@|#\"'>;$`~,()!&.*%?{}=H\\n-]{0,40}") {
-            let _ = parse(&text);
-        }
-    }
-}
+mod tests;

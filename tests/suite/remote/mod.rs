@@ -1,12 +1,127 @@
 //! Tests: the `=` family.
 
+mod mode;
+mod peers;
+mod processes;
+mod servers;
+mod wrong;
+
 use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use remora::serve::ServeOptions;
-use remora::session::LineSource;
+use remora::session::{LineSource, Session};
 
-use crate::harness::{run, session};
+use crate::harness::{program, run, session};
 use crate::rap::Running;
+
+/// A session that may start servers, on `malloc://512`.
+fn host() -> Session {
+    let mut session = session("malloc://512");
+    remora::serve::offer(&mut session);
+    session
+}
+
+/// The place in what a starting server printed: `rap: listening at 127.0.0.1:1234`.
+fn place(said: &str) -> String {
+    let at = said.find("listening at ").unwrap_or_else(|| panic!("no server: {said:?}"));
+    said[at + 13..].lines().next().unwrap().to_string()
+}
+
+fn port(place: &str) -> &str {
+    place.rsplit(':').next().unwrap()
+}
+
+/// The program as a server in a process of its own, which ends with the value.
+struct Process {
+    child: Child,
+    place: String,
+}
+
+impl Process {
+    fn serve(args: &[&str]) -> Process {
+        let mut child = program().args(args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut errors = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        errors.read_line(&mut line).unwrap();
+        let place = place(&line);
+        // What follows is read, so that the server never waits for us.
+        std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
+        Process { child, place }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the program on a scratch buffer with `lines` as its standard input.
+fn typed(args: &[&str], lines: &str) -> crate::harness::Said {
+    let mut command = program();
+    let child = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    crate::harness::Said {
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A listener that takes one connection after the other, reads each to its end or, with an answer, to its first
+/// line end, and answers. What it read comes out of the channel.
+fn listener(answer: Option<&'static [u8]>) -> (String, Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = listener.local_addr().unwrap().to_string();
+    let (sender, received) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let mut bytes = Vec::new();
+            // A connection that breaks off has said what it had to say.
+            let _ = stream.read_to_end(&mut bytes);
+            if let Some(answer) = answer {
+                let _ = stream.write_all(answer);
+            }
+            if sender.send(bytes).is_err() {
+                return;
+            }
+        }
+    });
+    (place, received)
+}
+
+/// What a connection to `place` answers to `bytes`, after which it says nothing more (or, without `end`, waits).
+fn asked(place: &str, bytes: &[u8], end: bool) -> String {
+    let mut stream = TcpStream::connect(place).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(bytes).unwrap();
+    if end {
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+    }
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// Waits until `done` says so.
+#[track_caller]
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !done() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
+    }
+}
 
 #[test]
 fn hosts_are_added_listed_addressed_and_removed() {
@@ -16,20 +131,27 @@ fn hosts_are_added_listed_addressed_and_removed() {
     let mut here = session("malloc://512");
     let connected = format!("Connected to: 127.0.0.1 at port {port}\nwaiting... ok\n");
     assert_eq!(run(&mut here, &format!("=+ rap://{place}/malloc://16")).out, connected);
-    assert_eq!(run(&mut here, &format!("=+ =+ rap://{place}/malloc://32")).out, connected);
-    assert_eq!(run(&mut here, &format!("=+rap://{place}/")).out, connected);
-    let list = format!("0 - rap://{place}/malloc://16\n1 - rap://{place}/malloc://32\n2 - rap://{place}/\n");
+    // With others there, the list follows.
+    let list = format!("0 - rap://{place}/malloc://16\n1 - rap://{place}/malloc://32\n");
+    assert_eq!(run(&mut here, &format!("=+ =+ rap://{place}/malloc://32")).out, format!("{connected}{list}"));
+    let list = format!("{list}2 - rap://{place}/\n");
+    assert_eq!(run(&mut here, &format!("=+rap://{place}/")).out, format!("{connected}{list}"));
     assert_eq!(run(&mut here, "=").out, list);
     assert_eq!(run(&mut here, "R").out, list);
     assert_eq!(run(&mut here, "=*").out, list.replace("0 - ", "=+ ").replace("1 - ", "=+ ").replace("2 - ", "=+ "));
     let json: serde_json::Value = serde_json::from_str(&run(&mut here, "=j").out).unwrap();
     assert_eq!(json[1]["uri"], format!("rap://{place}/malloc://32"));
     assert_eq!((&json[1]["current"], &json[2]["current"]), (&false.into(), &true.into()));
-    assert_eq!((&json[0]["connected"], &json[0]["round_trips"]), (&true.into(), &1.into()));
+    assert_eq!((&json[0]["state"], &json[0]["round_trips"]), (&"connected".into(), &1.into()));
+    assert!(json[0]["latency"].as_f64().unwrap() > 0.0);
+    assert_eq!(json[0]["capabilities"][0], "rap/2");
     for line in ["=0 p8 4", "= 0 p8 4", "= p8 4", "R0 p8 4", "R 0 p8 4", "=0;= p8 4"] {
         assert_eq!(run(&mut here, line).out, "00000000\n", "{line}");
     }
     assert_eq!(run(&mut here, "=2 p8 4").out, "ffffffff\n");
+    let descriptor = json[1]["descriptor"].as_u64().unwrap();
+    assert!(descriptor > 2);
+    assert_eq!(run(&mut here, &format!("={descriptor};=* ~nothing;= i~nothing;={descriptor} p8 4")).out, "00000000\n");
     assert_eq!(run(&mut here, "=1;=-1;=").out, list.replace(&format!("1 - rap://{place}/malloc://32\n"), ""));
     let unknown = run(&mut here, "= p8 4").err;
     assert!(unknown.starts_with("Error: Unknown host"), "{unknown}");
@@ -42,7 +164,7 @@ fn hosts_are_added_listed_addressed_and_removed() {
 fn hosts_that_cannot_be_reached_or_have_no_such_file_are_not_added() {
     let server = Running::start(ServeOptions::default());
     let place = server.place();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut here = session("malloc://512");
     let said = run(&mut here, &format!("=+ rap://{closed}//bin/ls"));
     assert_eq!(said.err, format!("Error: cannot connect to {closed}: Connection refused\n"));
@@ -81,7 +203,7 @@ fn a_session_with_a_host_takes_lines_until_q() {
     let server = Running::start(ServeOptions::default());
     let mut here = session("malloc://512");
     run(&mut here, &format!("=+ rap://{0}/malloc://16;=+ rap://{0}/malloc://16", server.place()));
-    let (prompts, shown) = std::sync::mpsc::channel();
+    let (prompts, shown) = channel();
     let lines = VecDeque::from(["p8 2", "", "quux", "p8 3", "q", "p8 4", "quit"]);
     here.lines = Some(Box::new(Typed { lines, prompts }));
     let said = run(&mut here, "==0");
@@ -104,7 +226,7 @@ fn a_host_that_came_back_is_connected_to_again_and_that_is_said() {
     let gone = run(&mut here, "=0 p8 1");
     assert!(gone.err.contains("cannot connect to"), "{gone:?}");
     let json: serde_json::Value = serde_json::from_str(&run(&mut here, "=j").out).unwrap();
-    assert_eq!(json[0]["connected"], false);
+    assert_eq!(json[0]["state"], "closed");
     let second = Running::at(&place);
     let back = run(&mut here, "=0 p8 1");
     assert_eq!((back.out.as_str(), back.err.contains("connected again to")), ("00\n", true), "{back:?}");

@@ -1,0 +1,150 @@
+//! `C`: comments at addresses.
+
+use std::io::{self, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+
+use super::{Arg, ArgKind, Command, Example, Family, Run, literal};
+use crate::error::{Error, Kind, Result};
+use crate::output::{Item, Mode, Style, visible};
+use crate::session::{Ctx, Permissions};
+
+/// The family.
+pub const FAMILY: Family = Family { name: "C", summary: "comments at addresses", commands: COMMANDS };
+
+/// The longest comment, in bytes.
+const LONGEST: usize = 64 * 1024;
+
+const TEXT: &[Arg] = &[Arg::new("text", ArgKind::Text)];
+const ADDRESS: &[Arg] = &[Arg::opt("addr", ArgKind::Number)];
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "CC",
+        args: &[Arg::opt("text", ArgKind::Text)],
+        summary: "list comments, or comment on the current address",
+        details: "A comment that is there already gets the text behind its own. Escapes (\\n, \\x41) stand for what they \
+                  mean; base64:TEXT is decoded. 'pxc' shows comments beside the bytes, '@@C' runs a command at each.",
+        modes: &[Mode::Json, Mode::Quiet, Mode::Commands],
+        needs: Permissions::READ,
+        examples: &[
+            Example { line: "CC hi there @ 0x10; CC", shows: "0x00000010 CCu \"hi there\"" },
+            Example { line: "CC one; CC two; CC.", shows: "one two" },
+            Example { line: "CC hi @ 4; CCj", shows: r#"[{"offset":4,"type":"CCu","name":"hi"}]"# },
+            Example { line: "CC hi @ 4; CC*", shows: "CCu base64:aGk= @ 0x00000004" },
+            Example { line: "CC hi @ 4; CCq", shows: "0x00000004" },
+        ],
+        run: Run::Core(comment),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "CC.",
+        args: ADDRESS,
+        summary: "show the comment at an address",
+        examples: &[Example { line: "CC hi @ 4; CC. 4; CC. @ 4", shows: "hi\nhi" }],
+        run: Run::Core(show),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "CCu",
+        args: TEXT,
+        summary: "set the comment at the current address, in place of the one there",
+        needs: Permissions::READ,
+        examples: &[Example { line: "CC one; CCu two; CC.", shows: "two" }],
+        run: Run::Core(replace),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "CC-",
+        args: &[Arg::opt("addr|*", ArgKind::Word)],
+        summary: "remove the comment at an address, or all (*)",
+        needs: Permissions::READ,
+        examples: &[
+            Example { line: "CC one; CC two @ 4; CC-; CC", shows: "0x00000004 CCu \"two\"" },
+            Example { line: "CC one; CC two @ 4; CC-*; CC", shows: "" },
+        ],
+        run: Run::Core(remove),
+        ..Command::DEFAULT
+    },
+];
+
+#[derive(Serialize)]
+struct Row<'a> {
+    offset: u64,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: &'a str,
+}
+
+impl Item for Row<'_> {
+    fn text(&self, out: &mut dyn Write, _style: Style) -> io::Result<()> {
+        writeln!(out, "0x{:08x} {} \"{}\"", self.offset, self.kind, visible(self.name))
+    }
+    fn quiet(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "0x{:08x}", self.offset)
+    }
+    fn commands(&self, out: &mut dyn Write) -> io::Result<()> {
+        // Text of any kind is safe to be run only so.
+        writeln!(out, "CCu base64:{} @ 0x{:08x}", BASE64.encode(self.name), self.offset)
+    }
+}
+
+fn comment(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    if ctx.args.words.is_empty() {
+        let mut comments = ctx.core.comments.iter();
+        return comments.try_for_each(|(offset, name)| ctx.out.item(&Row { offset: *offset, kind: "CCu", name }));
+    }
+    let text = given(ctx)?;
+    let text = match ctx.core.comments.get(&ctx.view.seek) {
+        Some(before) => format!("{before} {text}"),
+        None => text,
+    };
+    set(ctx, text)
+}
+
+/// The text that the arguments stand for.
+fn given(ctx: &Ctx<'_, '_>) -> Result<String> {
+    let bytes = match ctx.args.text.strip_prefix("base64:") {
+        Some(encoded) => BASE64
+            .decode(encoded.trim())
+            .map_err(|error| Error::new(Kind::Usage, format!("'{}' is not base64: {error}", visible(encoded))))?,
+        None => literal::unescape(&ctx.args.text)?,
+    };
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn set(ctx: &mut Ctx<'_, '_>, text: String) -> Result<()> {
+    if text.len() > LONGEST {
+        return Err(Error::new(Kind::Limit, format!("a comment of {} bytes is too long", text.len()))
+            .hint(format!("at most {LONGEST}")));
+    }
+    ctx.core.comments.insert(ctx.view.seek, text);
+    Ok(())
+}
+
+fn replace(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    let text = given(ctx)?;
+    set(ctx, text)
+}
+
+fn show(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    let address = ctx.number(0)?.unwrap_or(ctx.view.seek);
+    match ctx.core.comments.get(&address) {
+        Some(text) => ctx.out.line(visible(text)),
+        None => Ok(()),
+    }
+}
+
+fn remove(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    if ctx.word(0) == Some("*") {
+        ctx.core.comments.clear();
+        return Ok(());
+    }
+    let address = ctx.number(0)?.unwrap_or(ctx.view.seek);
+    match ctx.core.comments.remove(&address) {
+        Some(_) => Ok(()),
+        None => Err(Error::new(Kind::NotFound, format!("no comment at 0x{address:08x}")).hint("'CC' lists them")),
+    }
+}

@@ -1,0 +1,164 @@
+//! Servers of this process, and commands for servers elsewhere in one go.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::hosts::line;
+use crate::error::{Error, Kind, Result};
+use crate::output::{Executor, Item, Out, Style};
+use crate::session::Session;
+use crate::session::context::Args;
+use crate::session::hosts;
+use crate::session::servers::{Guest, Request, Server};
+
+/// How often a server in the foreground looks for Ctrl-C.
+const TICK: Duration = Duration::from_millis(50);
+
+/// `=r`.
+pub fn rap(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    serve_or_ask(session, "rap", args, out)
+}
+
+/// `=t`.
+pub fn tcp(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    serve_or_ask(session, "tcp", args, out)
+}
+
+/// `=&r`.
+pub fn rap_behind(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    behind(session, "rap", args, out)
+}
+
+/// `=&t`.
+pub fn tcp_behind(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    behind(session, "tcp", args, out)
+}
+
+/// A place alone is where to serve, until Ctrl-C; with a command it is where to run that.
+fn serve_or_ask(session: &mut Session, service: &str, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    let options = args.words.iter().take_while(|word| word.starts_with('-')).count();
+    if options == 0 && args.words.len() > 1 {
+        return ask(session, service, args, out);
+    }
+    let (sender, events) = channel();
+    let (id, server) = start(session, service, &args.words, Some(sender), out)?;
+    out.flush()?;
+    while server.is_running() && !out.cancel().is_set() {
+        match events.recv_timeout(TICK) {
+            Ok(event) => out.note(event),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    // Somebody may have stopped it with `=l-`, and then it is out of the table.
+    let _ = session.core().servers.remove(id);
+    server.stop();
+    events.try_iter().for_each(|event| out.note(event));
+    Ok(())
+}
+
+fn behind(session: &mut Session, service: &str, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    start(session, service, &args.words, None, out).map(drop)
+}
+
+/// Starts a server, registers it, and says where it listens.
+fn start(
+    session: &mut Session,
+    service: &str,
+    words: &[String],
+    events: Option<Sender<String>>,
+    out: &mut Out<'_>,
+) -> Result<(u32, Arc<dyn Server>)> {
+    let Some(doors) = &session.doors else {
+        return Err(Error::new(Kind::Permission, "servers are started at the prompt that they end with, not here"));
+    };
+    let server = (doors.listen)(session, Request { service, words, events })?;
+    let id = session.core().servers.add(Arc::clone(&server));
+    out.line(format_args!("{service}: listening at {}", server.address()))?;
+    server.warnings().into_iter().for_each(|warning| out.note(format_args!("{service}: {warning}")));
+    Ok((id, server))
+}
+
+/// Connects, runs one command, and leaves.
+fn ask(session: &mut Session, service: &str, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    let (place, command) = args.text.split_once(char::is_whitespace).unwrap_or((&args.text, ""));
+    let place = match place.strip_prefix(':').unwrap_or(place) {
+        port if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => format!("localhost:{port}"),
+        place => place.to_string(),
+    };
+    let uri = if place.contains("://") { place } else { format!("{service}://{place}") };
+    session.view.may_connect(hosts::scheme(&uri).0)?;
+    let mut connected = hosts::connect(&uri, &line(session, out)?)?;
+    if let Some(note) = connected.note {
+        out.note(note);
+    }
+    connected.host.execute(command.trim_start(), out)
+}
+
+/// A server, as `=l` lists it.
+#[derive(Serialize)]
+struct Row {
+    id: u32,
+    service: &'static str,
+    address: String,
+    clients: Vec<ClientRow>,
+}
+
+#[derive(Serialize)]
+struct ClientRow {
+    id: u64,
+    from: String,
+    seconds: u64,
+}
+
+impl Item for Row {
+    fn text(&self, out: &mut dyn Write, _style: Style) -> io::Result<()> {
+        writeln!(out, "{} - {}://{}/", self.id, self.service, self.address)?;
+        self.clients.iter().try_for_each(|client| {
+            writeln!(out, "    client {} from {} for {} s", client.id, client.from, client.seconds)
+        })
+    }
+}
+
+/// `=l`.
+pub fn list(session: &mut Session, _args: &Args, out: &mut Out<'_>) -> Result<()> {
+    let servers = session.core().servers.list();
+    servers.into_iter().try_for_each(|(id, server)| {
+        let row = |guest: Guest| ClientRow { id: guest.id, from: guest.peer, seconds: guest.connected.as_secs() };
+        out.item(&Row {
+            id,
+            service: server.service(),
+            address: server.address(),
+            clients: server.guests().into_iter().map(row).collect(),
+        })
+    })
+}
+
+/// `=l-`.
+pub fn stop(session: &mut Session, args: &Args, _out: &mut Out<'_>) -> Result<()> {
+    let id = number(args)?;
+    let id = u32::try_from(id).unwrap_or(u32::MAX);
+    let server = session.core().servers.remove(id)?;
+    if session.doors.is_some() {
+        server.stop();
+    } else {
+        // This may run in a thread that the server's end waits for.
+        std::thread::spawn(move || server.stop());
+    }
+    Ok(())
+}
+
+/// `=lk`.
+pub fn disconnect(session: &mut Session, args: &Args, _out: &mut Out<'_>) -> Result<()> {
+    let servers = session.core().servers.clone();
+    servers.disconnect(number(args)?)
+}
+
+fn number(args: &Args) -> Result<u64> {
+    let word = args.words.first().map(String::as_str).unwrap_or_default();
+    word.parse().map_err(|_| Error::new(Kind::Usage, format!("'{word}' is not a number as '=l' shows them")))
+}

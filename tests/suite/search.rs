@@ -1,0 +1,279 @@
+//! Searches over several lines, several maps, and files larger than memory.
+
+use std::io::{Seek, SeekFrom, Write};
+use std::sync::{Arc, Mutex};
+
+use crate::harness::{run, session, shell};
+use remora::error::Result;
+use remora::io::{Access, Device, Info, Latency, Read, SearchRequest};
+use remora::output::{Cancel, Out, Style};
+use remora::session::Session;
+
+#[test]
+fn hits_are_flags_of_their_own_space_and_counted() {
+    let mut session = session("malloc://512");
+    let said =
+        run(&mut session, "wx cafe @ 8; wx cafe @ 0x180; /x cafe; ?vi $?; fs search; f; fs *; ?v hit0_1 - hit0_0");
+    assert_eq!(
+        said.out,
+        "0x00000008 hit0_0 cafe\n0x00000180 hit0_1 cafe\n2\n0x00000008 2 hit0_0\n0x00000180 2 hit0_1\n0x178\n"
+    );
+    assert_eq!(run(&mut session, "/x beef; ?vi $?; e search.kwidx").out, "0\n2\n");
+    assert_eq!(
+        run(&mut session, "e search.kwidx=7;e search.prefix=spot;/x cafe;//").out.lines().last(),
+        Some("0x00000180 spot8_1 cafe")
+    );
+}
+
+#[test]
+fn options_choose_among_the_hits() {
+    let at = |options: &str, search: &str| {
+        shell(&format!("w aaaa; w aaaa @ 0x21; {options}; {search}~[0]"))
+            .split_whitespace()
+            .map(String::from)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(at("", "/ aa"), ["0x00000000", "0x00000002", "0x00000021", "0x00000023"]);
+    assert_eq!(at("e search.overlap=true", "/ aaa"), ["0x00000000", "0x00000001", "0x00000021", "0x00000022"]);
+    assert_eq!(at("e search.align=3", "/ aa"), ["0x00000000", "0x00000021"]);
+    assert_eq!(at("e search.maxhits=3", "/ aa").len(), 3);
+    assert_eq!(at("e search.from=1 search.to=4", "/ aa"), ["0x00000001"]);
+    assert_eq!(at("e search.in=block; b 0x23; s 2", "/ aa"), ["0x00000002", "0x00000021", "0x00000023"]);
+    assert_eq!(at("e search.distance=1; e search.align=4", "/ aaaX"), ["0x00000000", "0x00000024"][..1]);
+    assert_eq!(at("", "/b aaa"), ["0x00000022", "0x00000001"]);
+    assert_eq!(shell("w aa; e search.show=false; / a; f").lines().count(), 2);
+    assert_eq!(shell("w aa; e search.flags=false; / a~?; f"), "2\n");
+}
+
+#[test]
+fn wrong_searches_say_what_is_right() {
+    let mut session = session("malloc://512");
+    for (line, says) in [
+        ("/abc", "Command '/abc' does not exist"),
+        ("/xx 41", "Command '/xx' does not exist"),
+        ("/x 4", "invalid pattern '4'"),
+        ("/x zz", "invalid pattern 'zz'"),
+        ("/x 41:ffff", "longer than the 1"),
+        ("\"/e /a(/\"", "bad regular expression 'a('"),
+        ("/e abc", "the expression is missing"),
+        ("/e /abc", "the expression has no end"),
+        ("/V4 9 1", "no number lies between"),
+        ("/v1 0x100", "does not fit in a byte"),
+        ("/z 5 2", "no string has 5 to 2 characters"),
+        ("/", "usage: /"),
+        ("//", "there was no search before"),
+        ("/F /nonexistent/file", "cannot open file '/nonexistent/file'"),
+        ("e search.in=dbg.heap; / a", "search.in=dbg.heap needs a debugged process"),
+        ("e search.in=range; / a", "search.in=range has no range"),
+        ("e search.in=io.maps; e search.prefix=9; / a", "search.prefix: bad name '9'"),
+        ("e search.prefix=hit; e search.distance=1; / a", "search.distance=1 would find 1 bytes anywhere"),
+        ("s/ nowhere", "nothing found behind"),
+        ("s @@/y 41", "'@@/y 41' is no search"),
+        ("s @@/", "looks for nothing"),
+    ] {
+        let said = run(&mut session, line);
+        assert!(said.err.contains(says) && said.err.lines().count() == 1, "{line}: {said:?}");
+        assert_eq!(said.out, "", "{line}");
+    }
+}
+
+#[test]
+fn a_command_runs_at_each_hit() {
+    let mut session = session("malloc://512");
+    let said = run(&mut session, "w one.two.; e cmd.hit=\"s; p8 1\"; / .; s; /j .");
+    assert_eq!(said.err, "");
+    let rows = "0x00000003 hit0_0 \"one.two.\"\n0x3\n2e\n0x00000007 hit0_1 \"one.two.\"\n0x7\n2e\n0x0\n";
+    assert!(said.out.starts_with(rows), "{}", said.out);
+    assert!(said.out[rows.len()..].starts_with("[{\"offset\":3,"), "{}", said.out);
+    let said = run(&mut session, "e cmd.hit=; p8 2 @@/x 2e");
+    assert_eq!(said.out, "0x00000003 hit2_0 2e\n2e74\n0x00000007 hit2_1 2e\n2e00\n");
+    assert_eq!(run(&mut session, "s/ .; s; s/ .; s; s-; s").out, "0x3\n0x7\n0x3\n");
+    // A search that starts itself at each hit ends where cmd.depth says.
+    assert!(run(&mut session, "e cmd.hit=\"/ .\" search.maxhits=1; / .").err.contains("nested too deeply"));
+}
+
+#[test]
+fn hits_cross_maps_that_touch() {
+    let mut session = session("malloc://16");
+    run(&mut session, "w left @ 12; o malloc://16 0x10 rwx; w right @ 0x10; o malloc://16 0x30 rw-; w right @ 0x30");
+    assert_eq!(run(&mut session, "/ leftright~[0]").out, "0x0000000c\n");
+    assert_eq!(
+        run(&mut session, "e search.contiguous=false; / leftright; / right~[0]").out,
+        "0x00000010\n0x00000030\n"
+    );
+    assert_eq!(run(&mut session, "e search.in=io.map; / right~[0] @ 0x30").out, "0x00000030\n");
+    assert_eq!(run(&mut session, "e search.in=io.maps.x; / right~[0]").out, "0x00000010\n");
+}
+
+#[test]
+fn what_is_held_back_or_laid_over_is_found() {
+    let mut session = session("malloc://64");
+    assert_eq!(
+        run(&mut session, "e io.cache=true; wx 11223344 @ 60; wx 5566 @ 4; /x 3344; /x 005566").out,
+        "0x0000003e hit0_0 3344\n0x00000003 hit1_0 005566\n"
+    );
+    assert_eq!(run(&mut session, "/x aabb @x:00aabb").out, "0x00000001 hit2_0 aabb\n");
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("holes.hex");
+    std::fs::write(&path, ":0400000001020304F2\n:040100000102FFFFFA\n:00000001FF\n").unwrap();
+    let mut session = Session::new();
+    assert_eq!(run(&mut session, &format!("o ihex://{}", path.display())).err, "");
+    assert_eq!(run(&mut session, "/x ff~[0]").out, "0x00000102\n0x00000103\n");
+    assert_eq!(run(&mut session, "/x ffffff; /x 0102~[0]").out, "0x00000000\n0x00000100\n");
+}
+
+/// A file that is larger than memory is mostly a hole.
+#[test]
+fn a_huge_sparse_file_is_searched_through_its_holes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sparse");
+    let mut file = std::fs::File::create(&path).unwrap();
+    file.set_len(10 << 30).unwrap();
+    for at in [3u64 << 30, (10 << 30) - 6] {
+        file.seek(SeekFrom::Start(at)).unwrap();
+        file.write_all(b"needle").unwrap();
+    }
+    drop(file);
+    let mut session = Session::new();
+    let open = format!("o {}", path.display());
+    assert_eq!(run(&mut session, &open).err, "");
+    assert_eq!(run(&mut session, "/ needle~[0]").out, "0xc0000000\n0x27ffffffa\n");
+    assert_eq!(run(&mut session, "/b needle~[0]").out, "0x27ffffffa\n0xc0000000\n");
+    assert_eq!(run(&mut session, "/e /n[e]+dle/~[0]").out, "0xc0000000\n0x27ffffffa\n");
+    assert_eq!(run(&mut session, "/!x 00~[0]").out, "0xc0000000\n");
+}
+
+#[test]
+fn an_interrupted_search_keeps_what_it_found() {
+    struct Stop(Cancel, Vec<u8>);
+    impl Write for Stop {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.1.extend_from_slice(bytes);
+            if self.1.windows(6).any(|text| text == b"hit0_2") {
+                self.0.set();
+            }
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    use remora::output::Executor;
+    let mut session = session("malloc://512");
+    let cancel = Cancel::new();
+    let mut sink = Stop(cancel.clone(), Vec::new());
+    let outcome = session.execute("/x 00", &mut Out::new(&mut sink, &mut Vec::new(), Style::default(), cancel.clone()));
+    assert_eq!(outcome.unwrap_err().kind(), remora::error::Kind::Interrupted);
+    cancel.clear();
+    assert_eq!(run(&mut session, "?vi $?; f~?").out, "3\n3\n");
+}
+
+/// A far device that searches for itself and notes what was asked of it.
+struct Far {
+    bytes: Vec<u8>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Device for Far {
+    fn info(&self) -> Info {
+        Info { size: Some(self.bytes.len() as u64), access: Access::RWX, latency: Latency::Local }
+    }
+    fn read_at(&mut self, address: u64, buffer: &mut [u8]) -> Result<usize> {
+        self.asked.lock().unwrap().push(format!("read {}", buffer.len()));
+        let rest = self.bytes.get(address as usize..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+    fn read_many(&mut self, reads: &mut [Read<'_>]) -> Result<()> {
+        self.asked.lock().unwrap().push("flight".to_string());
+        for read in reads {
+            let rest = self.bytes.get(read.address as usize..).unwrap_or_default();
+            read.done = rest.len().min(read.buffer.len());
+            read.buffer[..read.done].copy_from_slice(&rest[..read.done]);
+        }
+        Ok(())
+    }
+    fn search(
+        &mut self,
+        request: &SearchRequest,
+        _: &Cancel,
+        found: &mut dyn FnMut(u64) -> bool,
+    ) -> Option<Result<()>> {
+        let SearchRequest { address, length, needle, align, limit, .. } = request;
+        self.asked.lock().unwrap().push(format!("search {address} {length} {align} {limit}"));
+        let part = &self.bytes[*address as usize..(*address + *length) as usize];
+        let hits = part.windows(needle.len()).enumerate().filter(|(_, bytes)| bytes == needle);
+        let hits = hits.map(|(at, _)| address + at as u64).filter(|at| *align < 2 || at.is_multiple_of(*align));
+        for hit in hits.take(if *limit == 0 { usize::MAX } else { *limit as usize }) {
+            if !found(hit) {
+                break;
+            }
+        }
+        Some(Ok(()))
+    }
+}
+
+#[test]
+fn a_device_that_can_search_is_asked_before_it_is_read() {
+    let asked = Arc::default();
+    let mut bytes = vec![0; 1 << 20];
+    bytes[100..104].copy_from_slice(b"aaaa");
+    bytes[(1 << 20) - 2..].copy_from_slice(b"aa");
+    let device = Far { bytes, asked: Arc::clone(&asked) };
+    let mut session = Session::new();
+    session.with(|core, _| {
+        let fd = core.io.adopt("far://", Access::RWX, Box::new(device));
+        core.io.map_whole(fd, 0x1000).unwrap();
+    });
+    assert_eq!(run(&mut session, "/q aa").out, "0x00001064\n0x00001066\n0x00100ffe\n");
+    assert_eq!(std::mem::take(&mut *asked.lock().unwrap()), ["search 0 1048576 0 4096"]);
+    assert_eq!(run(&mut session, "e search.align=4 search.maxhits=1; /q aa").out, "0x00001064\n");
+    assert_eq!(std::mem::take(&mut *asked.lock().unwrap()), ["search 0 1048576 4 1"]);
+    assert_eq!(
+        run(&mut session, "e search.align=0 search.overlap=true search.maxhits=0; /q aaa").out,
+        "0x00001064\n0x00001065\n"
+    );
+    // What is held back over it only we know; so much is read.
+    asked.lock().unwrap().clear();
+    assert_eq!(
+        run(&mut session, "e io.cache=true; wx 61 @ 0x1068; e search.overlap=false; /q aaaaa").out,
+        "0x00001064\n"
+    );
+    assert!(asked.lock().unwrap().iter().all(|asked| !asked.starts_with("search")));
+}
+
+#[test]
+fn many_hits_of_a_device_come_in_parts() {
+    let asked = Arc::default();
+    let device = Far { bytes: vec![7; 10_000], asked: Arc::clone(&asked) };
+    let mut session = Session::new();
+    session.with(|core, _| {
+        let fd = core.io.adopt("far://", Access::RWX, Box::new(device));
+        core.io.map_whole(fd, 0).unwrap();
+    });
+    assert_eq!(run(&mut session, "/x 07~?").out, "10000\n");
+    assert_eq!(asked.lock().unwrap().len(), 3);
+    assert_eq!(run(&mut session, "/x 0707~?").out, "5000\n");
+    // What is shown around the hits is asked for once for each part.
+    asked.lock().unwrap().clear();
+    assert_eq!(run(&mut session, "/ \\x07~?").out, "10000\n");
+    assert_eq!(asked.lock().unwrap().iter().filter(|asked| *asked == "flight").count(), 3);
+    assert!(asked.lock().unwrap().iter().all(|asked| !asked.starts_with("read")));
+}
+
+#[test]
+fn who_may_not_touch_files_searches_for_none() {
+    use remora::session::Permissions;
+    let mut guest = session("malloc://512");
+    guest.view.permissions = Permissions::READ;
+    for line in ["/F /etc/passwd", "s @@/F /etc/passwd"] {
+        let said = run(&mut guest, line);
+        assert!(said.err.contains("needs files"), "{line}: {said:?}");
+    }
+    assert_eq!(run(&mut guest, "/x 00~?").out, "512\n");
+}
