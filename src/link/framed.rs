@@ -73,9 +73,9 @@ impl Framed {
         }
     }
 
-    /// What ends the waits from now on.
-    pub fn set_cancel(&mut self, cancel: Cancel) {
-        self.cancel = Some(cancel);
+    /// What ends the waits from now on. Returns what ended them so far.
+    pub fn set_cancel(&mut self, cancel: Cancel) -> Option<Cancel> {
+        self.cancel.replace(cancel)
     }
 
     /// What has crossed the link so far.
