@@ -136,7 +136,8 @@ impl Channel {
             if head.id != 0 || framed.arrived().len() < rap2::HEAD + head.length {
                 break;
             }
-            self.next_head(framed, Some(Duration::ZERO))?;
+            // It is there whole: nobody waits.
+            self.next_head(framed, Some(Duration::from_secs(1)))?;
         }
         outcome.map(drop)
     }

@@ -94,6 +94,11 @@ impl Peer {
     fn window(&self) -> usize {
         if self.capabilities.is_some() { WINDOW } else { LEGACY_WINDOW }
     }
+    /// How many bytes may still be under way when more is asked for: half a window keeps the line full; old servers,
+    /// whose window is small, get one flight for each.
+    fn refill(&self) -> usize {
+        if self.capabilities.is_some() { WINDOW / 2 } else { 0 }
+    }
 }
 
 /// The places at which this process has spoken rap 2: there the first flight asks for more.

@@ -82,8 +82,7 @@ pub(super) fn read(
     let mut under_way = VecDeque::new();
     let mut bytes = 0;
     loop {
-        // Half a window at a time: the line stays full, and the packets still leave together.
-        if bytes <= window / 2 && under_way.len() <= PACKETS / 2 {
+        if bytes <= peer.refill() && under_way.len() <= PACKETS / 2 {
             while under_way.len() < PACKETS
                 && let Some(share) = todo.next_if(|share| bytes == 0 || bytes + share.count <= window)
             {
@@ -125,7 +124,7 @@ pub(super) fn write(
     let mut under_way = VecDeque::new();
     let (mut bytes, mut done) = (0, 0);
     loop {
-        if bytes <= window / 2 && under_way.len() <= PACKETS / 2 {
+        if bytes <= peer.refill() && under_way.len() <= PACKETS / 2 {
             while under_way.len() < PACKETS
                 && let Some(share) = todo.next_if(|share| bytes == 0 || bytes + share.count <= window)
             {
