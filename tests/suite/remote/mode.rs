@@ -52,7 +52,8 @@ fn a_dead_host_is_named_and_can_be_left() {
     run(&mut here, &format!("=+ rap://{at}/malloc://64;=!="));
     drop(server);
     let said = run(&mut here, "px;px");
-    assert_eq!(said.err, format!("Error: cannot connect to {at}: Connection refused\n").repeat(2));
+    let refused = format!("Error: cannot connect to {at}: Connection refused\n");
+    assert_eq!(said.err, format!("{at} says: stopping\n{refused}{refused}"));
     assert_eq!(here.view.remote, Some(0));
     assert_eq!(here.hosts.get(0).unwrap().seek(&Default::default()), None);
     assert_eq!(run(&mut here, "!=!;p8 1").out, "00\n");
