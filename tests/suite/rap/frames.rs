@@ -313,6 +313,41 @@ fn requests_are_answered_byte_by_byte() {
 }
 
 #[test]
+fn noise_in_frames_is_answered_or_ends_its_connection() {
+    let permissions = Permissions::READ.and(Permissions::WRITE);
+    let server = Running::start(ServeOptions { permissions, ..ServeOptions::default() });
+    let mut seed = 0x2545_f491_4f6c_dd1du64;
+    let mut random = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    let mut witness = server.raw().greeted("malloc://64");
+    for round in 0..200 {
+        let mut peer = server.raw().greeted("malloc://64");
+        let mut wire = Vec::new();
+        for id in 1..20u32 {
+            let body: Vec<u8> =
+                (0..random() % 60).map(|_| if random() % 2 == 0 { 0 } else { random() as u8 }).collect();
+            wire.push(rap2::REQUEST);
+            wire.extend((body.len() as u32 + 5).to_be_bytes());
+            wire.extend(id.to_be_bytes());
+            wire.push(1 + (random() % 10) as u8);
+            wire.extend(body);
+        }
+        // The server may hang up while this is being sent.
+        let _ = peer.0.write_all(&wire);
+        let _ = peer.0.shutdown(Shutdown::Write);
+        let mut said = Vec::new();
+        let _ = peer.0.read_to_end(&mut said);
+        assert!(said.len() < 32 << 20, "round {round}");
+    }
+    witness.ask(1, &rap2::Request::Ping { data: b"fine" });
+    assert_eq!(witness.frame().2, b"\0fine");
+}
+
+#[test]
 fn permissions_hold_in_frames_as_elsewhere() {
     let file = file(b"precious");
     let readers = Permissions::READ.and(Permissions::FILES);
