@@ -11,6 +11,7 @@ pub mod rap;
 pub mod tcp;
 pub mod tls;
 pub mod unix;
+mod wide;
 
 use std::io::{self, Read, Write};
 use std::os::fd::RawFd;

@@ -1,6 +1,6 @@
 //! TCP: connecting under a deadline, and the stream as a [`Link`].
 
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -58,6 +58,13 @@ impl Write for Tcp {
             return Ok(rustix::net::send(&*self.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?);
         }
         (&*self.stream).write(bytes)
+    }
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.timeout == Some(Duration::ZERO) {
+            let first = pieces.iter().find(|piece| !piece.is_empty());
+            return first.map_or(Ok(0), |piece| self.write(piece));
+        }
+        (&*self.stream).write_vectored(pieces)
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())

@@ -1,6 +1,6 @@
 //! Unix sockets: the stream as a [`Link`], and who is at the other end.
 
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -75,6 +75,13 @@ impl Write for Unix {
             return Ok(rustix::net::send(&*self.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?);
         }
         (&*self.stream).write(bytes)
+    }
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.timeout == Some(Duration::ZERO) {
+            let first = pieces.iter().find(|piece| !piece.is_empty());
+            return first.map_or(Ok(0), |piece| self.write(piece));
+        }
+        (&*self.stream).write_vectored(pieces)
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
