@@ -9,8 +9,8 @@ use super::{Breaker, Link, Token};
 
 /// Bytes read at once from a quiet peer: what an idle connection keeps.
 const LEAST: usize = 4 << 10;
-/// Bytes read at once from a peer that sends as much as the line takes.
-const MOST: usize = 128 << 10;
+/// Bytes read at once from a peer that sends as much as the line takes. More would not stay in the processor's cache.
+const MOST: usize = 16 << 10;
 
 /// A buffer before a link.
 pub struct Wide {
