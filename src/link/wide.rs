@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn bytes_come_in_order_whatever_is_asked_for_and_then_the_end() {
         let (near, mut far) = memory::pair(Duration::ZERO);
-        let sent: Vec<u8> = (0..200_000u32).map(|at| (at * 7 >> 3) as u8).collect();
+        let sent: Vec<u8> = (0..200_000u32).map(|at| (at * 7 / 8) as u8).collect();
         far.write_all(&sent).unwrap();
         let mut wide = Wide::new(Box::new(near));
         let mut got = vec![0; 3];

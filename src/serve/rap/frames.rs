@@ -40,7 +40,7 @@ impl State<'_> {
             framed.poll()?;
             self.waiting.look(&mut framed, None)?;
         }
-        if self.waiting.is_cancelled(id) {
+        if self.waiting.is_cancelled(id) || self.seat.is_leaving() {
             framed.consume(used);
             self.waiting.consumed(used);
             done(&mut framed, id, &Err(Error::new(Kind::Interrupted, "interrupted")))?;
@@ -276,11 +276,15 @@ impl State<'_> {
         let seat = self.seat;
         let result = seat.while_watched(Box::new(move || watched.look_after()), || work(self, &line));
         let running = line.take()?;
-        if running.gone {
+        // A server that is stopping reads nothing more, which looks alike, but has something to say.
+        if running.gone && !self.seat.is_leaving() {
             return Err(Error::new(Kind::Closed, "the client has gone"));
         }
-        // The next request is not cancelled; when the server ends, the connection does, too.
+        // The next request is not cancelled, unless all of them are.
         self.seat.cancel.clear();
+        if self.seat.is_leaving() {
+            self.seat.cancel.set();
+        }
         Ok((running, result))
     }
 

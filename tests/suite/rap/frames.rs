@@ -480,6 +480,37 @@ fn a_server_that_stops_says_so_and_the_next_command_tells() {
 }
 
 #[test]
+fn a_server_that_stops_cancels_what_runs_and_what_waits() {
+    let fake = Fake::start(|request| match request {
+        Request::Read { .. } => Some(Vec::new()),
+        request => old(&mut [0; 64], &mut 0, request),
+    });
+    let options = ServeOptions { schemes: vec!["rap".to_string()], ..ServeOptions::default() };
+    let server = Running::start(options);
+    let mut quiet = server.raw().greeted("malloc://16");
+    let mut loud = server.raw().greeted("malloc://16");
+    let open = format!("e net.timeout=100000;o rap://{}//f", fake.place);
+    quiet.ask(1, &rap2::Request::Run { text: open.as_bytes() });
+    while quiet.frame().1 != Part::Done {}
+    quiet.ask(2, &rap2::Request::Run { text: b"p8 2" });
+    quiet.ask(3, &rap2::Request::Run { text: b"p8 2" });
+    loud.ask(2, &rap2::Request::Run { text: b"px 1G" });
+    assert_eq!(loud.frame().1, Part::Data);
+    while !fake.requests.recv_timeout(Duration::from_secs(10)).unwrap().starts_with("Read") {}
+    let stopping = std::thread::spawn(move || drop(server));
+    for id in [2, 3] {
+        let (answered, part, body) = quiet.frame();
+        assert_eq!((answered, part, body[0]), (id, Part::Done, Status::Interrupted as u8));
+    }
+    assert_eq!(quiet.frame(), (0, Part::Event, b"stopping".to_vec()));
+    assert!(quiet.is_hung_up_on());
+    let last = std::iter::repeat_with(|| loud.frame()).find(|(_, part, _)| *part != Part::Data).unwrap();
+    assert_eq!((last.0, last.1), (2, Part::Done));
+    assert_eq!(loud.frame().1, Part::Event);
+    stopping.join().unwrap();
+}
+
+#[test]
 fn lines_are_completed_by_the_other_side() {
     let server = Running::start(ServeOptions::default());
     let mut client = server.client("malloc://16").unwrap();
