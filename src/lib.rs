@@ -22,9 +22,9 @@ pub mod session;
 pub mod commands;
 /// The shell language: parsing and evaluation.
 pub mod shell;
-/// Servers: one accept loop, one table of services.
-pub mod serve;
 /// The interactive prompt: line editing, history, completion.
 pub mod prompt;
+/// Servers: one accept loop, one table of services.
+pub mod serve;
 /// The program: its arguments, what it does with them, and the exit code.
 pub mod program;

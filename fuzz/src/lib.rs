@@ -14,8 +14,15 @@ use remora::session::{Permissions, Session};
 use remora::uri::{Authority, Uri};
 
 /// Every target with its name, for the soak run.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
-    &[("number", number), ("uri", uri), ("shell", shell), ("completion", completion), ("files", files)];
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("number", number),
+    ("uri", uri),
+    ("shell", shell),
+    ("completion", completion),
+    ("files", files),
+    ("rap", rap),
+    ("rap2", rap2),
+];
 
 /// Expressions.
 pub fn number(data: &[u8]) {
@@ -145,4 +152,61 @@ impl Drop for Watch {
     fn drop(&mut self) {
         *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+}
+
+/// What a server and what a client of rap take apart: packets, one after the other.
+pub fn rap(data: &[u8]) {
+    use remora::protocol::rap::{Capabilities, Limits, Reply, Request};
+    let mut rest = data;
+    while let Ok(Some((request, used))) = Request::decode(rest, Limits::SERVER) {
+        let mut wire = Vec::new();
+        // Texts lose what stands behind their NUL; what is left comes back as it was.
+        if request.encode(&mut wire).is_ok() {
+            let again = Request::decode(&wire, Limits::SERVER).expect("our own packet").expect("all of it").0;
+            assert_eq!(again, request);
+        }
+        assert!((1..=rest.len()).contains(&used));
+        rest = &rest[used..];
+    }
+    let mut rest = data;
+    while let Ok(Some((reply, used))) = Reply::decode(rest, Limits::CLIENT) {
+        let mut wire = Vec::new();
+        reply.encode(&mut wire);
+        assert_eq!(wire, rest[..used]);
+        rest = &rest[used..];
+    }
+    if let Some(found) = Capabilities::parse(&String::from_utf8_lossy(data)) {
+        assert_eq!(Capabilities::parse(&found.to_string()), Some(found));
+    }
+}
+
+/// The frames of rap 2, as they come and with a head that fits, so that the bodies are looked at, too.
+pub fn rap2(data: &[u8]) {
+    use remora::protocol::rap2::{ANSWER, Answer, FRAME, HEAD, Head, REQUEST, Ran, Request, Stat};
+    let framed = |opcode: u8| {
+        let (tag, body) = data.split_first().map_or((0, data), |(tag, body)| (tag % 16, body));
+        let mut wire = vec![opcode];
+        wire.extend((body.len() as u32 + 5).to_be_bytes());
+        wire.extend([0, 0, 0, 7, tag]);
+        wire.extend_from_slice(body);
+        wire
+    };
+    for wire in [data.to_vec(), framed(REQUEST)] {
+        if let Ok(Some(head)) = Head::request(&wire, FRAME)
+            && let Some(body) = wire.get(HEAD..HEAD + head.length)
+            && let Ok(request) = Request::parse(head.tag, body)
+        {
+            let mut again = Vec::new();
+            request.encode(head.id, &mut again).expect("what came in a frame fits into one");
+            assert_eq!(again, wire[..HEAD + head.length]);
+        }
+    }
+    for wire in [data.to_vec(), framed(ANSWER)] {
+        if let Ok(Some(head)) = Head::answer(&wire, FRAME)
+            && let Some(body) = wire.get(HEAD..HEAD + head.length)
+        {
+            let _ = Answer::parse(head.tag, body);
+        }
+    }
+    let _ = (Stat::parse(data), Ran::parse(data));
 }

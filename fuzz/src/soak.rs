@@ -63,6 +63,15 @@ fn words() -> Vec<&'static str> {
         "1e400",
         "$$",
         "rap://",
+        // Heads of packets and frames, and lengths that are easy to get wrong.
+        "\x01\x05\x02/\0",
+        "\x02\0\0\0\x04",
+        "\x07\0\0\0\x02s\0",
+        "\x10\0\0\0\x09\0\0\0\x01\x01",
+        "\x10\0\0\0\x17\0\0\0\x01\x02",
+        "\0\0\0\x01",
+        "\x7f\x7f\x7f\x7f",
+        "rap/2 max_read=99 max_frame=999999 can=stat,read",
     ]);
     words
 }

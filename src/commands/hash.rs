@@ -8,9 +8,11 @@ use serde::Serialize;
 
 use super::{Arg, ArgKind, Command, Example, Family, Run};
 use crate::error::{Error, Kind, Result};
-use crate::output::{Item, Mode, Style};
-use crate::session::{Ctx, Permissions};
-use algorithms::ALGORITHMS;
+use crate::output::{Item, Mode, Style, visible};
+use crate::session::{Ctx, Permissions, scope};
+use algorithms::{ALGORITHMS, Algorithm};
+
+pub use algorithms::Hasher;
 
 /// The family.
 pub const FAMILY: Family = Family { name: "ph", summary: "hash bytes", commands: COMMANDS };
@@ -58,18 +60,44 @@ impl Item for Hashed {
     }
 }
 
+/// Begins a hash by the algorithm called `name`.
+///
+/// # Errors
+/// [`Kind::NotFound`] when there is none.
+pub fn hasher(name: &str) -> Result<Box<dyn Hasher>> {
+    find(name).map(|algorithm| (algorithm.start)())
+}
+
+fn find(name: &str) -> Result<&'static Algorithm> {
+    ALGORITHMS.iter().find(|algorithm| algorithm.name == name).ok_or_else(|| {
+        Error::new(Kind::NotFound, format!("no hash algorithm is called '{}'", visible(name))).hint("'ph' lists them")
+    })
+}
+
 fn ph(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let Some(name) = ctx.word(0) else {
         return ALGORITHMS.iter().try_for_each(|algorithm| ctx.out.item(&Listed { name: algorithm.name }));
     };
-    let algorithm = ALGORITHMS.iter().find(|algorithm| algorithm.name == name).ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("no hash algorithm is called '{name}'")).hint("'ph' lists them")
-    })?;
+    let algorithm = find(name)?;
     let (offset, length) = ctx.range(1)?;
+    if let Some(digest) = elsewhere(ctx, algorithm.name, offset, length) {
+        return ctx.out.value(&Hashed { algorithm: algorithm.name, offset, length, digest: digest? });
+    }
     let mut hasher = (algorithm.start)();
     ctx.read_chunks(offset, length, |_, _, bytes| {
         hasher.update(bytes);
         Ok(())
     })?;
     ctx.out.value(&Hashed { algorithm: algorithm.name, offset, length, digest: hasher.finish() })
+}
+
+/// The digest made where the bytes lie, when they lie in one piece on a device that can have that done.
+fn elsewhere(ctx: &mut Ctx<'_, '_>, algorithm: &str, offset: u64, length: u64) -> Option<Result<String>> {
+    if ctx.view.patch.is_some() {
+        return None;
+    }
+    let settings = scope::settings(ctx.core, ctx.view);
+    let (fd, physical) = ctx.core.io.untouched(&settings, offset, length)?;
+    let cancel = ctx.out.cancel().clone();
+    ctx.core.io.descriptor_mut(fd).ok()?.device().digest(algorithm, physical, length, &cancel)
 }

@@ -179,6 +179,22 @@ pub trait Device: Send {
         None
     }
 
+    /// The digest of `length` bytes at `address` by the algorithm that `ph` calls `algorithm`, when the device can
+    /// have it made where the bytes lie. `None`: read and hash for yourself, as over holes.
+    fn digest(&mut self, _algorithm: &str, _address: u64, _length: u64, _cancel: &Cancel) -> Option<Result<String>> {
+        None
+    }
+
+    /// What tells this content from another of the same device: as long as it is the same, so are the bytes. `None`:
+    /// that is not known.
+    fn version(&self) -> Option<u128> {
+        None
+    }
+
+    /// Says that `length` bytes at `address` are about to be read from front to back, so that a far device can send
+    /// for them all at once.
+    fn will_read(&mut self, _address: u64, _length: u64) {}
+
     /// Whether this only holds the place of a device that is lent out.
     fn is_lent(&self) -> bool {
         false
@@ -438,6 +454,27 @@ impl Io {
             let (fd, physical, _) = self.piece(settings, address.checked_sub(1)?, 1).0?;
             Some((fd, physical.checked_add(1)?))
         })
+    }
+
+    /// The descriptor and physical address behind `address`, when `length` bytes lie there in one piece and as the
+    /// device has them: it may be asked about them instead of for them.
+    pub fn untouched(&self, settings: &Settings, address: u64, length: u64) -> Option<(u32, u64)> {
+        let (Some((fd, physical, access)), found) = self.piece(settings, address, length) else { return None };
+        let layer = self.layer(settings)?;
+        let last = address.checked_add(length.checked_sub(1)?)?;
+        let held = self.overlay.next(layer, address).is_some_and(|(from, _)| from <= last);
+        (found == length && access.read && !held).then_some((fd, physical))
+    }
+
+    /// Passes on that `length` bytes at `address` are about to be read from front to back, as far as they lie in one
+    /// piece.
+    pub fn will_read(&mut self, settings: &Settings, address: u64, length: u64) {
+        if let (Some((fd, physical, access)), found) = self.piece(settings, address, length)
+            && access.read
+            && let Ok(descriptor) = self.descriptor_mut(fd)
+        {
+            descriptor.device.will_read(physical, found);
+        }
     }
 
     /// Which addresses `settings` mean; `None`: physical ones, but nothing is open.

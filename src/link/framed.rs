@@ -1,6 +1,7 @@
 //! A link with buffers: requests are queued, then leave together; packets are decoded from what has arrived.
 
 use std::io::{self, ErrorKind, IoSliceMut};
+use std::ops::Range;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,9 @@ pub struct Framed {
     input: Vec<u8>,
     start: usize,
     end: usize,
+    /// What leaves next; the first `sent` bytes have left already.
     output: Vec<u8>,
+    sent: usize,
     cancel: Option<Cancel>,
     traffic: Traffic,
     asked: bool,
@@ -63,15 +66,16 @@ impl Framed {
             start: 0,
             end: 0,
             output: Vec::new(),
+            sent: 0,
             cancel,
             traffic: Traffic::default(),
             asked: false,
         }
     }
 
-    /// What ends the waits from now on.
-    pub fn set_cancel(&mut self, cancel: Cancel) {
-        self.cancel = Some(cancel);
+    /// What ends the waits from now on. Returns what ended them so far.
+    pub fn set_cancel(&mut self, cancel: Cancel) -> Option<Cancel> {
+        self.cancel.replace(cancel)
     }
 
     /// What has crossed the link so far.
@@ -104,38 +108,83 @@ impl Framed {
         &mut self.output
     }
 
+    /// Bytes that are queued and have not left.
+    pub fn queued(&self) -> usize {
+        self.output.len() - self.sent
+    }
+
     /// Sends what is queued. `patience` is how long the peer may take nothing at all.
     pub fn flush(&mut self, patience: Option<Duration>) -> Result<()> {
-        let mut done = 0;
         let mut moved = Instant::now();
-        let outcome = loop {
-            if done == self.output.len() {
-                break self.settle(patience);
+        while self.queued() > 0 {
+            self.prepare(patience)?;
+            match self.write() {
+                Ok(()) => moved = Instant::now(),
+                Err(error) => self.after(error, moved, patience)?,
             }
-            if let Err(error) = self.prepare(patience) {
-                break Err(error);
-            }
-            match self.link.write(&self.output[done..]) {
-                Ok(0) => break Err(self.closed()),
-                Ok(count) => {
-                    done += count;
-                    self.traffic.sent += count as u64;
-                    self.asked = true;
-                    moved = Instant::now();
-                }
-                Err(error) => {
-                    if let Err(error) = self.after(error, moved, patience) {
-                        break Err(error);
-                    }
-                }
-            }
-        };
-        if done == self.output.len() {
-            self.output.clear();
-        } else {
-            self.output.drain(..done);
         }
-        outcome
+        self.settle(patience)
+    }
+
+    /// Sends what the link takes within `wait`: zero asks it to take what it can at once. Returns whether it took
+    /// anything.
+    pub fn push(&mut self, wait: Duration) -> Result<bool> {
+        let before = self.queued();
+        self.link.set_timeout(Some(wait)).map_err(|e| Error::system(self.link.peer(), &e))?;
+        while self.queued() > 0 {
+            if let Err(error) = self.write() {
+                match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => break,
+                    _ => return Err(Error::system(self.link.peer(), &error)),
+                }
+            }
+        }
+        if self.queued() == 0
+            && let Err(error) = self.link.flush()
+            && !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+        {
+            return Err(Error::system(self.link.peer(), &error));
+        }
+        Ok(self.queued() < before)
+    }
+
+    /// Takes what has come, without waiting. Returns whether anything has.
+    ///
+    /// # Errors
+    /// [`Kind::Closed`] when the peer has ended the stream.
+    pub fn poll(&mut self) -> Result<bool> {
+        self.make_room();
+        self.link.set_timeout(Some(Duration::ZERO)).map_err(|e| Error::system(self.link.peer(), &e))?;
+        match self.link.read(&mut self.input[self.end..]) {
+            Ok(0) => Err(self.closed()),
+            Ok(count) => {
+                self.traffic.received += count as u64;
+                self.end += count;
+                Ok(true)
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(false),
+                _ => Err(Error::system(self.link.peer(), &error)),
+            },
+        }
+    }
+
+    /// Gives the link one write.
+    fn write(&mut self) -> io::Result<()> {
+        match self.link.write(&self.output[self.sent..])? {
+            0 => Err(ErrorKind::BrokenPipe.into()),
+            count => {
+                self.sent += count;
+                self.traffic.sent += count as u64;
+                self.asked = true;
+                // What has left is dropped now and then, so that a slow line does not move the rest at each write.
+                if self.sent * 2 >= self.output.len() {
+                    self.output.drain(..self.sent);
+                    self.sent = 0;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Sends what a link that transforms bytes (TLS) still holds.
@@ -166,6 +215,12 @@ impl Framed {
     /// # Errors
     /// [`Kind::Timeout`], [`Kind::Closed`] when the peer has ended the stream, [`Kind::Interrupted`].
     pub fn fill(&mut self, patience: Option<Duration>) -> Result<()> {
+        self.make_room();
+        self.read(&mut [], patience).map(drop)
+    }
+
+    /// Moves what has arrived to the front, with free space behind it.
+    fn make_room(&mut self) {
         if self.start > 0 {
             self.input.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -173,7 +228,12 @@ impl Framed {
         if self.input.len() < self.end + IDLE {
             self.input.resize(self.end + CHUNK, 0);
         }
-        self.read(&mut [], patience).map(drop)
+    }
+
+    /// Takes `range`, counted from the front of [`Framed::arrived`], out of its middle.
+    pub fn remove(&mut self, range: Range<usize>) {
+        self.input.copy_within(self.start + range.end..self.end, self.start + range.start);
+        self.end -= range.len();
     }
 
     /// Waits until `decode` finds a packet at the front, consumes it and returns it. `patience` is for the whole packet,
@@ -345,7 +405,7 @@ impl Framed {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
 
     use super::*;
     use crate::link::memory;
@@ -380,6 +440,32 @@ mod tests {
         far.write_all(b"skipped!").unwrap();
         framed.discard(5, None).unwrap();
         assert_eq!(framed.receive(None, byte).unwrap(), b'p');
+    }
+
+    #[test]
+    fn without_waiting_the_line_takes_what_it_can_and_gives_what_is_there() {
+        let (near, mut far) = memory::pair(Duration::ZERO);
+        let mut framed = Framed::new(Box::new(near), None);
+        assert!(!framed.poll().unwrap());
+        far.write_all(b"one(urgent)two").unwrap();
+        assert!(framed.poll().unwrap());
+        framed.remove(3..11);
+        assert_eq!(framed.arrived(), b"onetwo");
+        // More than the line holds: some of it stays, and leaves when there is room.
+        framed.queue().resize(1 << 20, 7);
+        assert!(framed.push(Duration::ZERO).unwrap());
+        assert!(framed.queued() > 0 && framed.queued() < 1 << 20);
+        assert!(!framed.push(Duration::ZERO).unwrap());
+        let reader = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            far.read_to_end(&mut bytes).unwrap();
+            bytes
+        });
+        framed.queue().push(8);
+        framed.flush(None).unwrap();
+        drop(framed);
+        let bytes = reader.join().unwrap();
+        assert_eq!((bytes.len(), bytes.last()), ((1 << 20) + 1, Some(&8)));
     }
 
     #[test]

@@ -139,10 +139,12 @@ impl Link for Memory {
 
     fn breaker(&self) -> Breaker {
         let (incoming, outgoing) = (Arc::clone(&self.incoming), Arc::clone(&self.outgoing));
+        let reading = Arc::clone(&self.incoming);
         Breaker::new(move || {
             incoming.close();
             outgoing.close();
         })
+        .with_hush(move || reading.close())
     }
 
     fn finish(&mut self) -> io::Result<()> {

@@ -11,6 +11,7 @@ pub mod rap;
 pub mod tcp;
 pub mod tls;
 pub mod unix;
+mod wide;
 
 use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
@@ -24,7 +25,7 @@ pub use tcp::connect;
 /// A bidirectional stream of bytes. Reads and writes end with `WouldBlock` or `TimedOut` when the time set for
 /// them has passed, so that whoever waits can look at deadlines and at Ctrl-C.
 pub trait Link: Read + Write + Send {
-    /// How long one read or write may wait; `None`: for ever.
+    /// How long one read or write may wait; `None`: for ever; zero: not at all.
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
     /// Who is at the other end, for messages.
@@ -86,16 +87,30 @@ impl Link for Box<dyn Link> {
 }
 
 /// Ends a link from another thread.
-pub struct Breaker(Box<dyn Fn() + Send + Sync>);
+pub struct Breaker {
+    end: Box<dyn Fn() + Send + Sync>,
+    hush: Option<Box<dyn Fn() + Send + Sync>>,
+}
 
 impl Breaker {
     /// A breaker that calls `end`, which may be called more than once.
     pub fn new(end: impl Fn() + Send + Sync + 'static) -> Breaker {
-        Breaker(Box::new(end))
+        Breaker { end: Box::new(end), hush: None }
+    }
+
+    /// The same, for a link on which reading alone can be ended by `hush`.
+    pub fn with_hush(self, hush: impl Fn() + Send + Sync + 'static) -> Breaker {
+        Breaker { hush: Some(Box::new(hush)), ..self }
     }
 
     /// Ends the link in both directions.
     pub fn trip(&self) {
-        (self.0)();
+        (self.end)();
+    }
+
+    /// Lets whoever reads from the link find its end, so that it can say goodbye; where that cannot be had, ends the
+    /// link altogether.
+    pub fn hush(&self) {
+        self.hush.as_ref().unwrap_or(&self.end)();
     }
 }

@@ -1,6 +1,6 @@
 //! TCP: connecting under a deadline, and the stream as a [`Link`].
 
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
 use super::{Breaker, Link};
 use crate::error::{Error, Kind, Result, plain};
@@ -23,7 +23,9 @@ const SLICE: Duration = Duration::from_millis(50);
 pub struct Tcp {
     stream: Arc<TcpStream>,
     peer: String,
+    /// How long calls may wait, and how long the socket lets them.
     timeout: Option<Duration>,
+    socket_timeout: Option<Duration>,
 }
 
 impl Tcp {
@@ -34,12 +36,15 @@ impl Tcp {
         stream.set_read_timeout(None)?;
         stream.set_write_timeout(None)?;
         sockopt::set_socket_keepalive(&stream, true)?;
-        Ok(Tcp { stream: Arc::new(stream), peer, timeout: None })
+        Ok(Tcp { stream: Arc::new(stream), peer, timeout: None, socket_timeout: None })
     }
 }
 
 impl Read for Tcp {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.timeout == Some(Duration::ZERO) {
+            return Ok(rustix::net::recv(&*self.stream, buffer, RecvFlags::DONTWAIT)?.0);
+        }
         (&*self.stream).read(buffer)
     }
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -49,7 +54,17 @@ impl Read for Tcp {
 
 impl Write for Tcp {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.timeout == Some(Duration::ZERO) {
+            return Ok(rustix::net::send(&*self.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?);
+        }
         (&*self.stream).write(bytes)
+    }
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.timeout == Some(Duration::ZERO) {
+            let first = pieces.iter().find(|piece| !piece.is_empty());
+            return first.map_or(Ok(0), |piece| self.write(piece));
+        }
+        (&*self.stream).write_vectored(pieces)
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
@@ -58,11 +73,13 @@ impl Write for Tcp {
 
 impl Link for Tcp {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        if timeout != self.timeout {
+        // Not to wait is a flag of each call, which costs nothing to set; the socket keeps its own timeout.
+        if timeout != Some(Duration::ZERO) && timeout != self.socket_timeout {
             self.stream.set_read_timeout(timeout)?;
             self.stream.set_write_timeout(timeout)?;
-            self.timeout = timeout;
+            self.socket_timeout = timeout;
         }
+        self.timeout = timeout;
         Ok(())
     }
 
@@ -75,11 +92,10 @@ impl Link for Tcp {
     }
 
     fn breaker(&self) -> Breaker {
-        let stream = Arc::clone(&self.stream);
-        Breaker::new(move || {
-            // An error means that the stream has ended already.
-            let _ = stream.shutdown(Shutdown::Both);
-        })
+        let (stream, reading) = (Arc::clone(&self.stream), Arc::clone(&self.stream));
+        // An error means that the stream has ended already.
+        Breaker::new(move || drop(stream.shutdown(Shutdown::Both)))
+            .with_hush(move || drop(reading.shutdown(Shutdown::Read)))
     }
 
     fn finish(&mut self) -> io::Result<()> {

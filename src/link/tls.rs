@@ -27,6 +27,7 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 
+use super::wide::Wide;
 use super::{Breaker, Link, private};
 use crate::error::{Error, Kind, Result};
 use crate::output::Cancel;
@@ -152,6 +153,7 @@ impl ServerTls {
         cancel: &Cancel,
     ) -> Result<(Box<dyn Link>, Option<Fingerprint>)> {
         let connection = ServerConnection::new(Arc::clone(&self.0)).map_err(|e| failed(&io::Error::other(e)))?;
+        let link: Box<dyn Link> = Box::new(Wide::new(link));
         let mut stream = StreamOwned::new(connection, link);
         shake(&mut stream, timeout, cancel)?;
         let shown = stream.conn.peer_certificates().and_then(|chain| chain.first()).map(Fingerprint::of);
@@ -344,6 +346,7 @@ pub fn connect(
             .map_err(|e| Error::new(Kind::Format, format!("cannot use the client certificate: {e}")))?,
     };
     let connection = ClientConnection::new(Arc::new(config), name).map_err(|e| failed(&io::Error::other(e)))?;
+    let link: Box<dyn Link> = Box::new(Wide::new(link));
     let mut stream = StreamOwned::new(connection, link);
     shake(&mut stream, timeout, cancel).map_err(|error| verifier.refusal().unwrap_or(error))?;
     let first_use = verifier.first_use();

@@ -1,6 +1,6 @@
 //! Unix sockets: the stream as a [`Link`], and who is at the other end.
 
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 
 use super::{Breaker, Link};
 use crate::error::{Error, Kind, Result};
@@ -18,7 +18,9 @@ use crate::error::{Error, Kind, Result};
 pub struct Unix {
     stream: Arc<UnixStream>,
     peer: String,
+    /// How long calls may wait, and how long the socket lets them.
     timeout: Option<Duration>,
+    socket_timeout: Option<Duration>,
 }
 
 impl Unix {
@@ -26,7 +28,7 @@ impl Unix {
     pub fn new(stream: UnixStream, peer: String) -> io::Result<Unix> {
         stream.set_read_timeout(None)?;
         stream.set_write_timeout(None)?;
-        Ok(Unix { stream: Arc::new(stream), peer, timeout: None })
+        Ok(Unix { stream: Arc::new(stream), peer, timeout: None, socket_timeout: None })
     }
 }
 
@@ -57,6 +59,9 @@ pub fn is_ours(user: u32) -> bool {
 
 impl Read for Unix {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.timeout == Some(Duration::ZERO) {
+            return Ok(rustix::net::recv(&*self.stream, buffer, RecvFlags::DONTWAIT)?.0);
+        }
         (&*self.stream).read(buffer)
     }
     fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -66,7 +71,17 @@ impl Read for Unix {
 
 impl Write for Unix {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.timeout == Some(Duration::ZERO) {
+            return Ok(rustix::net::send(&*self.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?);
+        }
         (&*self.stream).write(bytes)
+    }
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.timeout == Some(Duration::ZERO) {
+            let first = pieces.iter().find(|piece| !piece.is_empty());
+            return first.map_or(Ok(0), |piece| self.write(piece));
+        }
+        (&*self.stream).write_vectored(pieces)
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
@@ -75,11 +90,13 @@ impl Write for Unix {
 
 impl Link for Unix {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        if timeout != self.timeout {
+        // Not to wait is a flag of each call, which costs nothing to set; the socket keeps its own timeout.
+        if timeout != Some(Duration::ZERO) && timeout != self.socket_timeout {
             self.stream.set_read_timeout(timeout)?;
             self.stream.set_write_timeout(timeout)?;
-            self.timeout = timeout;
+            self.socket_timeout = timeout;
         }
+        self.timeout = timeout;
         Ok(())
     }
 
@@ -92,11 +109,10 @@ impl Link for Unix {
     }
 
     fn breaker(&self) -> Breaker {
-        let stream = Arc::clone(&self.stream);
-        Breaker::new(move || {
-            // An error means that the stream has ended already.
-            let _ = stream.shutdown(Shutdown::Both);
-        })
+        let (stream, reading) = (Arc::clone(&self.stream), Arc::clone(&self.stream));
+        // An error means that the stream has ended already.
+        Breaker::new(move || drop(stream.shutdown(Shutdown::Both)))
+            .with_hush(move || drop(reading.shutdown(Shutdown::Read)))
     }
 
     fn finish(&mut self) -> io::Result<()> {

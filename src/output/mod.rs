@@ -3,6 +3,8 @@
 //! A command pushes [`Item`]s and never looks at the mode; suffixes (`j`, `q`, `*`) are rendered here. Long output
 //! streams: every write first looks at the [`Cancel`] flag, so Ctrl-C ends a command within one row.
 
+pub mod printer;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,6 +105,20 @@ pub trait Executor {
     /// Runs `line` and writes what it says to `out`. Errors of single statements are reported through
     /// [`Out::error`] and summed up in the result.
     fn execute(&mut self, line: &str, out: &mut Out<'_>) -> Result<()>;
+
+    /// How the last line ended over there; `None`: nobody knows, or it ran here.
+    fn outcome(&self) -> Option<Outcome> {
+        None
+    }
+}
+
+/// How a line ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// `$?`.
+    pub last: u64,
+    /// Whether a statement failed.
+    pub failed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,3 +1,4 @@
 //! Sans-io codecs.
 
 pub mod rap;
+pub mod rap2;

@@ -5,6 +5,7 @@
 //! bytes received so far and answer `Ok(None)` when they need more; a length over the limit is reported as soon as
 //! the head is there, before anything is collected.
 
+use super::rap2::{self, Op};
 use crate::error::{Error, Kind, Result};
 
 /// Bytes of a READ or WRITE that every peer takes.
@@ -23,8 +24,8 @@ pub const REPLY: u32 = 16 << 20;
 pub const PATH: usize = 253;
 /// A comment in every dialect: peers that know nothing of [`Capabilities`] answer nothing.
 pub const PROBE: &str = "#rap?";
-/// Asks a peer that answered the probe why its last OPEN failed.
-pub const PROBE_ERROR: &str = "#rap? error";
+/// The probe with the highest version that this program understands: the hello, which words may follow.
+pub const HELLO: &str = "#rap? 2";
 
 const OPEN: u8 = 1;
 const READ: u8 = 2;
@@ -269,20 +270,28 @@ impl Reply {
     }
 }
 
-/// What a peer can do beyond the old protocol; its answer to [`PROBE`].
+/// What a peer can do beyond the old protocol; its answer to [`PROBE`] and [`HELLO`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
     /// Bytes of one READ or WRITE.
     pub data: u32,
     /// Bytes of one command, with its NUL.
     pub command: u32,
+    /// Bytes behind the length of a frame of rap 2; 0: it takes none.
+    pub frame: u32,
+    /// The requests of rap 2 that it answers: bit N stands for the op N.
+    can: u32,
 }
+
+/// Less than that is no use for frames.
+const LEAST_FRAME: u32 = 64 * 1024;
 
 impl Capabilities {
     /// A peer that did not answer the probe.
-    pub const LEGACY: Capabilities = Capabilities { data: LEGACY_PACKET, command: LEGACY_COMMAND };
+    pub const LEGACY: Capabilities = Capabilities { data: LEGACY_PACKET, command: LEGACY_COMMAND, frame: 0, can: 0 };
     /// This program.
-    pub const OURS: Capabilities = Capabilities { data: PACKET, command: COMMAND };
+    pub const OURS: Capabilities =
+        Capabilities { data: PACKET, command: COMMAND, frame: rap2::FRAME, can: (2 << Op::Resize as u32) - 2 };
 
     /// Reads the answer to the probe: `None` when the peer is an old one. Never more than this program can do.
     pub fn parse(answer: &str) -> Option<Capabilities> {
@@ -293,16 +302,39 @@ impl Capabilities {
             match word.split_once('=') {
                 Some(("max_read", value)) => found.data = bounded(value, LEGACY_PACKET, PACKET)?,
                 Some(("max_cmd", value)) => found.command = bounded(value, LEGACY_COMMAND, COMMAND)?,
+                Some(("max_frame", value)) => found.frame = bounded(value, 0, rap2::FRAME)?,
+                Some(("can", names)) => {
+                    let known = |name: &str| Op::ALL.iter().find(|(_, known)| *known == name).map(|(op, _)| *op as u32);
+                    found.can = names.split(',').filter_map(known).fold(0, |can, op| can | 1 << op);
+                }
                 _ => {}
             }
         }
+        if found.frame < LEAST_FRAME {
+            (found.frame, found.can) = (0, 0);
+        }
         Some(found)
+    }
+
+    /// Whether it answers the request `op` of rap 2.
+    pub fn speaks(&self, op: Op) -> bool {
+        self.can & 1 << op as u32 != 0
+    }
+
+    /// Bytes of data in one frame, beside which there is room for what goes with them.
+    pub fn chunk(&self) -> usize {
+        self.data.min(self.frame.saturating_sub(LEAST_FRAME / 2)) as usize
     }
 }
 
 impl std::fmt::Display for Capabilities {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "rap/2 max_read={} max_cmd={} pipeline", self.data, self.command)
+        write!(f, "rap/2 max_read={} max_cmd={}", self.data, self.command)?;
+        if self.frame > 0 {
+            let can: Vec<&str> = Op::ALL.iter().filter(|(op, _)| self.speaks(*op)).map(|(_, name)| *name).collect();
+            write!(f, " max_frame={} can={}", self.frame, can.join(","))?;
+        }
+        Ok(())
     }
 }
 
@@ -554,9 +586,15 @@ mod tests {
         assert_eq!(Capabilities::parse(&Capabilities::OURS.to_string()), Some(Capabilities::OURS));
         assert_eq!(
             Capabilities::parse("rap/3 max_read=99999999999 new"),
-            Some(Capabilities { data: PACKET, command: LEGACY_COMMAND })
+            Some(Capabilities { data: PACKET, ..Capabilities::LEGACY })
         );
         assert_eq!(Capabilities::parse("rap/2 max_read=0"), Some(Capabilities::LEGACY));
+        let some = Capabilities::parse("rap/2 max_frame=100000 can=stat,read,fly").unwrap();
+        assert!(some.speaks(Op::Stat) && some.speaks(Op::Read) && !some.speaks(Op::Run));
+        assert_eq!((some.frame, some.chunk()), (100_000, LEGACY_PACKET as usize));
+        // Frames that hold nothing are none.
+        let none = Capabilities::parse("rap/2 max_frame=100 can=read").unwrap();
+        assert_eq!((none.speaks(Op::Read), none.frame), (false, 0));
         for old in ["", "\n", "unknown command", "rap/1", "rap/x", "rap/2 max_read=-1"] {
             assert_eq!(Capabilities::parse(old), None, "{old}");
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -20,6 +20,9 @@ use crate::session::servers::Guest;
 
 /// How often busy clients are looked after.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long clients have to leave by themselves when the server stops.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -65,6 +68,8 @@ pub struct Seat {
     /// Where the client comes from.
     pub peer: String,
     since: Instant,
+    /// The server is stopping.
+    leaving: AtomicBool,
     breaker: Breaker,
     busy: Mutex<Option<Busy>>,
     /// Says whether the client is gone, while its thread runs a command and writes to the connection.
@@ -145,6 +150,7 @@ impl Clients {
             gate,
             peer: link.peer().to_string(),
             since: Instant::now(),
+            leaving: AtomicBool::new(false),
             breaker: link.breaker(),
             busy: Mutex::default(),
             watch: Mutex::default(),
@@ -202,12 +208,24 @@ impl Clients {
         true
     }
 
-    /// Ends every client's connection and command, and waits for their threads.
+    /// Ends every client's command and connection, and waits for their threads. Each has a moment to say goodbye.
     pub fn stop(&self) {
         let mut threads = Vec::new();
         {
             let mut state = self.shared.lock();
             state.stopping = true;
+            for (seat, _) in state.seats.values() {
+                seat.leaving.store(true, Ordering::SeqCst);
+                seat.cancel.set();
+                seat.breaker.hush();
+            }
+            self.shared.changed.notify_all();
+            let end = Instant::now() + FAREWELL;
+            while !state.seats.is_empty()
+                && let Some(left) = end.checked_duration_since(Instant::now())
+            {
+                state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            }
             for (seat, thread) in state.seats.values_mut() {
                 seat.cancel.set();
                 seat.breaker.trip();
@@ -283,6 +301,9 @@ impl Shared {
         if let Some((_, thread)) = state.seats.remove(&id) {
             state.done.extend(thread);
         }
+        if state.stopping {
+            self.changed.notify_all();
+        }
     }
 
     /// What comes before the service: the log, and encryption.
@@ -350,6 +371,11 @@ impl Seat {
         let result = work();
         *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;
         result
+    }
+
+    /// Whether the server is stopping, so that whoever reads from the connection finds its end.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Busy>> {

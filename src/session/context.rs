@@ -106,6 +106,10 @@ impl Ctx<'_, '_> {
     ) -> Result<()> {
         let mut buffer = vec![0; CHUNK.min(length as usize)];
         let mut done = 0;
+        if length > CHUNK as u64 {
+            let settings = scope::settings(self.core, self.view);
+            self.core.io.will_read(&settings, address, length);
+        }
         while done < length {
             self.out.cancel().check()?;
             let count = (length - done).min(CHUNK as u64) as usize;

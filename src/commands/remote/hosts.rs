@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{address, number};
 use crate::commands::script::capture::Capture;
 use crate::error::{Error, Kind, Result};
-use crate::output::{Executor, Item, Mode, Out, Style};
+use crate::output::{Executor, Item, Mode, Out, Outcome, Style};
 use crate::session::Session;
 use crate::session::context::Args;
 use crate::session::hosts::{self, Connected, Host, Line};
@@ -63,7 +63,21 @@ pub fn hosts(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()
     }
     let (number, line) = address(&args.text)?;
     let host = session.hosts.select(number)?;
-    if line.is_empty() { Ok(()) } else { host.execute(line, out) }
+    if line.is_empty() {
+        return Ok(());
+    }
+    let result = host.execute(line, out);
+    let outcome = host.outcome();
+    follow(session, outcome);
+    result
+}
+
+/// What a line did elsewhere shows here: `$?`, and whether something failed.
+pub fn follow(session: &mut Session, outcome: Option<Outcome>) {
+    if let Some(Outcome { last, failed }) = outcome {
+        session.view.last = last;
+        session.view.failed |= failed;
+    }
 }
 
 fn list(session: &Session, out: &mut Out<'_>) -> Result<()> {
@@ -126,7 +140,10 @@ pub fn enter(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()
             "" => continue,
             _ => {}
         }
-        let outcome = session.hosts.get(slot).and_then(|host| host.execute(line.trim_end(), out));
+        let host = session.hosts.get(slot)?;
+        let outcome = host.execute(line.trim_end(), out);
+        let ended = host.outcome();
+        follow(session, ended);
         if let Err(error) = outcome {
             out.error(&error);
             // Ctrl-C ends the command, not the session.
@@ -184,11 +201,17 @@ pub fn system(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<(
     let mut device = core.io.lend(fd)?;
     let uri = core.io.descriptor(fd)?.uri.clone();
     drop(core);
+    let mut ended = None;
     let outcome = match device.executor() {
-        Some(executor) => executor.execute(&args.text, out),
+        Some(executor) => {
+            let outcome = executor.execute(&args.text, out);
+            ended = executor.outcome();
+            outcome
+        }
         None => Err(Error::new(Kind::Unsupported, format!("'{uri}' does not run commands"))
             .hint("!cmd runs a program on this machine")),
     };
     session.core().io.give_back(fd, device);
+    follow(session, ended);
     outcome
 }

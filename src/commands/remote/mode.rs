@@ -51,8 +51,11 @@ pub fn forward(session: &mut Session, slot: usize, statement: &str, out: &mut Ou
     if stays(statement) {
         return Ok(false);
     }
-    session.hosts.get(slot)?.execute(statement, out)?;
-    Ok(true)
+    let host = session.hosts.get(slot)?;
+    let result = host.execute(statement, out);
+    let outcome = host.outcome();
+    super::hosts::follow(session, outcome);
+    result.map(|()| true)
 }
 
 #[cfg(test)]

@@ -97,7 +97,9 @@ fn ask(session: &mut Session, service: &str, args: &Args, out: &mut Out<'_>) -> 
     if let Some(note) = connected.note {
         out.note(note);
     }
-    connected.host.execute(command.trim_start(), out)
+    let result = connected.host.execute(command.trim_start(), out);
+    super::hosts::follow(session, connected.host.outcome());
+    result
 }
 
 /// A server, as `=l` lists it.

@@ -1,12 +1,14 @@
 //! Plain paths, `file://`, and `nocache://` (which never maps the file).
 
 use std::fs::{File, FileType};
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::SeekFrom;
+use sha2::{Digest, Sha256};
 
-use super::{Plugin, Touches};
+use super::{Plugin, Touches, short};
 use crate::error::{Error, Kind, Result};
 use crate::io::beneath::{self, How};
 use crate::io::sigbus::Mapping;
@@ -26,6 +28,10 @@ pub const PLUGIN: Plugin = Plugin {
 
 /// Longer reads go through pread: they stream, and a mapping would keep their pages resident.
 const MAPPED_READ: usize = 64 * 1024;
+
+/// The time of a change may be so much too early: systems keep time in ticks, some file systems in whole seconds.
+const TICK: Duration = Duration::from_millis(100);
+const COARSE_TICK: Duration = Duration::from_secs(2);
 
 /// How the end of a file is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,5 +232,27 @@ impl Device for OnDisk {
             return Err(Error::new(Kind::Permission, "the file is open read-only").hint("reopen with oo+"));
         }
         self.file.set_len(size).map_err(|error| Error::system("cannot resize", &error))
+    }
+
+    fn version(&self) -> Option<u128> {
+        if self.extent != Extent::Regular {
+            return None;
+        }
+        let facts = self.file.metadata().ok()?;
+        // Any change moves this time, and nobody can set it back; but two changes may fall on the same tick.
+        let changed = Duration::new(u64::try_from(facts.ctime()).ok()?, u32::try_from(facts.ctime_nsec()).ok()?);
+        let tick = if changed.subsec_nanos() == 0 { COARSE_TICK } else { TICK };
+        let age = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.checked_sub(changed)?;
+        if age < tick {
+            return None;
+        }
+        let mut hash = Sha256::new();
+        for number in [facts.dev(), facts.ino(), facts.size()] {
+            hash.update(number.to_be_bytes());
+        }
+        for time in [facts.mtime(), facts.mtime_nsec(), facts.ctime(), facts.ctime_nsec()] {
+            hash.update(time.to_be_bytes());
+        }
+        Some(short(hash))
     }
 }

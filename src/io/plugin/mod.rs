@@ -12,6 +12,8 @@ mod sparse;
 pub mod srec;
 pub mod zip;
 
+use sha2::{Digest, Sha256};
+
 use super::{Device, Open};
 use crate::error::{Error, Kind, Result};
 use crate::number::{self, Names};
@@ -117,6 +119,11 @@ fn size(text: &str) -> Result<u64> {
     };
     let count = number::evaluate(digits, &mut NoNames).map_err(bad)?;
     count.checked_mul(1 << shift).ok_or_else(|| Error::new(Kind::Limit, format!("the size '{text}' is too large")))
+}
+
+/// The first half of a hash, as a [`Device::version`].
+fn short(hash: Sha256) -> u128 {
+    hash.finalize().iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
 /// Refuses to open for writing what is unpacked from a file: the writes would never reach it.

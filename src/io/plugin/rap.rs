@@ -1,10 +1,12 @@
 //! `rap://host:port/file`: a file, or any URI, of another session.
 
-use super::{Plugin, Touches};
+use sha2::{Digest, Sha256};
+
+use super::{Plugin, Touches, short};
 use crate::error::{Error, Kind, Result};
-use crate::io::{Access, Device, Info, Latency, Open, Read};
+use crate::io::{Access, Device, Info, Latency, Open, Read, SearchRequest};
 use crate::link::dial::{Place, dial_with_token};
-use crate::link::rap::{Client, Piece, Target};
+use crate::link::rap::{Client, Piece, Sought, Target};
 use crate::output::{Cancel, Executor, visible};
 use crate::uri::Uri;
 
@@ -100,7 +102,57 @@ impl Device for Remote {
         self.client.write(address, data)
     }
 
+    fn resize(&mut self, size: u64) -> Result<()> {
+        self.client.resize(size)
+    }
+
+    fn search(
+        &mut self,
+        request: &SearchRequest,
+        cancel: &Cancel,
+        found: &mut dyn FnMut(u64) -> bool,
+    ) -> Option<Result<()>> {
+        let SearchRequest { address, length, align, limit, ref needle, ref mask } = *request;
+        let sought = Sought { address, length, align, limit, needle, mask: mask.as_deref() };
+        let mut any = false;
+        let outcome = self.client.search(&sought, cancel, &mut |hit| {
+            any = true;
+            found(hit)
+        });
+        possible(outcome, any)
+    }
+
+    fn digest(&mut self, algorithm: &str, address: u64, length: u64, cancel: &Cancel) -> Option<Result<String>> {
+        possible(self.client.digest(algorithm, address, length, cancel), false)
+    }
+
+    /// Different files may have the same content there, and the same number at two servers.
+    fn version(&self) -> Option<u128> {
+        let Target { place, path, .. } = self.client.target();
+        self.client.version().map(|version| {
+            let mut hash = Sha256::new();
+            hash.update(version.to_be_bytes());
+            hash.update(place.as_bytes());
+            hash.update([0]);
+            hash.update(path.as_bytes());
+            short(hash)
+        })
+    }
+
+    fn will_read(&mut self, address: u64, length: u64) {
+        self.client.will_read(address, length);
+    }
+
     fn executor(&mut self) -> Option<&mut dyn Executor> {
         Some(&mut self.client)
+    }
+}
+
+/// What the server made of something that can be done here instead: nothing, when it cannot do it and has reported
+/// nothing either (`begun`).
+fn possible<T>(outcome: Result<T>, begun: bool) -> Option<Result<T>> {
+    match outcome {
+        Err(error) if error.kind() == Kind::Unsupported && !begun => None,
+        outcome => Some(outcome),
     }
 }

@@ -15,11 +15,11 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
 use super::connect::{Line, first_use};
-use super::printer::{Printer, Short};
 use super::{Peer, State};
 use crate::error::{Error, Kind, Result};
 use crate::link::dial::{Place, dial};
 use crate::link::{Framed, Traffic};
+use crate::output::printer::{Printer, Short};
 use crate::output::{Cancel, Executor, Out, visible};
 
 /// Bytes of the library's buffers.

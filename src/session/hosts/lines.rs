@@ -4,11 +4,11 @@
 use std::os::fd::RawFd;
 
 use super::connect::{Line, first_use};
-use super::printer::Printer;
 use super::{Peer, State};
 use crate::error::{Error, Kind, Result};
 use crate::link::dial::{Place, dial};
 use crate::link::{Framed, Traffic};
+use crate::output::printer::Printer;
 use crate::output::{Cancel, Executor, Out};
 
 /// A server of commands, or somebody who only listens.

@@ -5,7 +5,7 @@
 mod connect;
 mod http;
 mod lines;
-mod printer;
+
 mod rap;
 mod udp;
 
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 use crate::link::Traffic;
-use crate::output::{Cancel, Executor, Out, Style};
+use crate::output::{Cancel, Executor, Out, Outcome, Style};
 
-use printer::Short;
+use crate::output::printer::Short;
 
 pub use connect::{Connected, Line, PROTOCOLS, connect, scheme};
 
@@ -82,14 +82,19 @@ pub trait Peer: Executor + Send {
 
     /// Where commands take place over there.
     fn seek(&mut self, cancel: &Cancel) -> Result<u64> {
-        let (mut text, mut errors) = (Short::default(), Short::default());
-        self.execute("s", &mut Out::new(&mut text, &mut errors, Style::default(), cancel.clone()))?;
-        let text = String::from_utf8_lossy(&text.0);
-        text.trim()
-            .strip_prefix("0x")
-            .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-            .ok_or_else(|| Error::new(Kind::Protocol, "the answer to 's' is no address"))
+        seek_by_command(self, cancel)
     }
+}
+
+/// Asks where commands take place.
+fn seek_by_command<P: Executor + ?Sized>(peer: &mut P, cancel: &Cancel) -> Result<u64> {
+    let (mut text, mut errors) = (Short::default(), Short::default());
+    peer.execute("s", &mut Out::new(&mut text, &mut errors, Style::default(), cancel.clone()))?;
+    let text = String::from_utf8_lossy(&text.0);
+    text.trim()
+        .strip_prefix("0x")
+        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+        .ok_or_else(|| Error::new(Kind::Protocol, "the answer to 's' is no address"))
 }
 
 /// One entry of the table.
@@ -149,12 +154,17 @@ impl Executor for Host {
         let begun = Instant::now();
         let outcome = self.peer.execute(line, out);
         // A peer that does not answer is not asked where it is.
-        self.place = if outcome.is_ok() { Place::Stale } else { Place::Asked(None) };
-        if outcome.is_ok() {
+        let answered = outcome.is_ok() || self.peer.outcome().is_some();
+        self.place = if answered { Place::Stale } else { Place::Asked(None) };
+        if answered {
             let elapsed = begun.elapsed();
             self.latency = Some(self.latency.map_or(elapsed, |latency| latency.min(elapsed)));
         }
         outcome
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        self.peer.outcome()
     }
 }
 

@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::connect::{Line, first_use};
-use super::{Peer, State};
+use super::{Peer, State, Suggestions, seek_by_command};
 use crate::error::{Error, Kind, Result};
 use crate::link::Traffic;
 use crate::link::dial::{Place, dial};
@@ -52,6 +52,21 @@ impl Peer for Client {
 
     fn descriptor(&self) -> Option<RawFd> {
         Client::descriptor(self)
+    }
+
+    fn complete(&mut self, line: &str, cursor: usize, cancel: &Cancel) -> Result<Option<Suggestions>> {
+        match Client::complete(self, line, cursor, cancel) {
+            Ok((start, words)) => Ok(Some(Suggestions { start, words })),
+            Err(error) if error.kind() == Kind::Unsupported => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn seek(&mut self, cancel: &Cancel) -> Result<u64> {
+        match Client::seek(self) {
+            Some(seek) => Ok(seek),
+            None => seek_by_command(self, cancel),
+        }
     }
 
     fn push(&mut self, _bytes: &[u8], _cancel: &Cancel) -> Result<()> {

@@ -5,10 +5,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use super::connect::Line;
-use super::printer::Printer;
 use super::{Peer, State};
 use crate::error::{Error, Kind, Result, plain};
 use crate::link::{Traffic, tcp};
+use crate::output::printer::Printer;
 use crate::output::{Cancel, Executor, Out};
 use crate::uri::Authority;
 

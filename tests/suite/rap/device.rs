@@ -44,7 +44,7 @@ impl Link for Counted {
 }
 
 /// A client of a server of ours at the end of a line inside this process.
-fn distant(latency: Duration, path: &str) -> (Client, Arc<AtomicU64>, Arc<Clients>) {
+pub fn distant(latency: Duration, path: &str) -> (Client, Arc<AtomicU64>, Arc<Clients>) {
     let clients = Arc::new(Clients::new(&serve::rap::SERVICE, ServeOptions::default()).unwrap());
     let flights = Arc::new(AtomicU64::new(0));
     let (admitting, counting) = (Arc::clone(&clients), Arc::clone(&flights));

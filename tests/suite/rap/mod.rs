@@ -2,6 +2,7 @@
 
 mod client;
 mod device;
+mod frames;
 mod server;
 
 use std::io::{Read, Write};

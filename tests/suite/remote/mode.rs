@@ -21,8 +21,9 @@ fn statements_go_there_whole_and_the_family_stays_here() {
     // A command whose output goes elsewhere runs here, as its own escape says.
     assert!(run(&mut here, "=< 0 px").err.starts_with("Error: Cannot use '=<' to a rap connection."));
     // What is wrong is for the other side to say, also when it is no sentence here.
-    assert!(run(&mut here, "quux").out.starts_with("# Error: "));
-    assert!(run(&mut here, "?e a(b").out.starts_with("# Error: "));
+    let quux = run(&mut here, "quux");
+    assert_eq!((quux.out.as_str(), quux.err.as_str()), ("", "Error: Command 'quux' does not exist.\n"));
+    assert!(run(&mut here, "?e a(b").err.starts_with("Error: "));
     assert_eq!(run(&mut here, "!=!;p8 2 @ 0;s").out, "0000\n0x40\n");
     assert_eq!(run(&mut here, "R!= 0;p8 2 @ 0;R=!;p8 2 @ 0").out, "6869\n0000\n");
     run(&mut here, "=!=;q");
@@ -51,7 +52,8 @@ fn a_dead_host_is_named_and_can_be_left() {
     run(&mut here, &format!("=+ rap://{at}/malloc://64;=!="));
     drop(server);
     let said = run(&mut here, "px;px");
-    assert_eq!(said.err, format!("Error: cannot connect to {at}: Connection refused\n").repeat(2));
+    let refused = format!("Error: cannot connect to {at}: Connection refused\n");
+    assert_eq!(said.err, format!("{at} says: stopping\n{refused}{refused}"));
     assert_eq!(here.view.remote, Some(0));
     assert_eq!(here.hosts.get(0).unwrap().seek(&Default::default()), None);
     assert_eq!(run(&mut here, "!=!;p8 1").out, "00\n");

@@ -78,8 +78,8 @@ fn clients_may_not_start_or_stop_servers() {
     let mut here = session("malloc://16");
     run(&mut here, &format!("=+ rap://{at}/"));
     for line in ["=&r 0", "=r 0", "=t 0", "=l- 0", "=lk 0", "=t 1 px"] {
-        let said = run(&mut here, &format!("=0 {line}")).out;
-        assert!(said.starts_with("# Error: ") && said.contains("not permitted"), "{line}: {said}");
+        let said = run(&mut here, &format!("=0 {line}")).err;
+        assert!(said.starts_with("Error: ") && said.contains("not permitted"), "{line}: {said}");
     }
 }
 

@@ -3,21 +3,25 @@
 //! Old clients (the ancestors) and ours (those that sent the probe) differ in four things: how long a packet and
 //! a reply may be, whether a slow command needs signs of life, whether a failed OPEN is answered (-1) or, as the
 //! old ones expect it, ends the connection, and where READ and WRITE take place: for old clients at the session's
-//! seek, for ours at a position that leaves the seek of the commands alone.
+//! seek, for ours at a position that leaves the seek of the commands alone. Ours also speak in frames.
+
+mod frames;
+mod line;
 
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use line::Waiting;
+
 use super::{Seat, ServeOptions, Server, Service};
 use crate::error::{Error, Kind, Result};
 use crate::io::Access;
 use crate::link::{Framed, Link};
 use crate::output::{Executor, Out, Style};
-use crate::protocol::rap::{
-    Capabilities, LEGACY_PACKET, LEGACY_REPLY, Limits, PROBE, PROBE_ERROR, Reply, Request, Verb, Whence,
-};
+use crate::protocol::rap::{Capabilities, LEGACY_PACKET, LEGACY_REPLY, Limits, PROBE, Reply, Request, Verb, Whence};
+use crate::protocol::rap2::{self, Answer, Head};
 use crate::session::reach::opening;
 use crate::session::scope::{self, Scope};
 use crate::session::{Permissions, Session};
@@ -65,7 +69,8 @@ fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()>
         ours: false,
         position: 0,
         awaited: 0,
-        failure: String::new(),
+        waiting: Waiting::default(),
+        latest: None,
         opened: Vec::new(),
     };
     let outcome = state.converse(Framed::new(link, None));
@@ -87,8 +92,10 @@ struct State<'a> {
     position: u64,
     /// Signs of life that the client has not answered yet.
     awaited: u32,
-    /// Why the last OPEN failed.
-    failure: String,
+    /// The requests in frames that have arrived.
+    waiting: Waiting,
+    /// What the client opened last.
+    latest: Option<u32>,
     /// What the client opened in a session that it shares.
     opened: Vec<u32>,
 }
@@ -98,11 +105,14 @@ impl State<'_> {
     fn converse(&mut self, mut framed: Framed) -> Result<()> {
         let patience = Some(self.options.patience);
         loop {
+            if self.ours && framed.arrived().first() == Some(&rap2::REQUEST) {
+                framed = self.frames(framed)?;
+                continue;
+            }
             let (request, used) = match Request::decode(framed.arrived(), Limits::SERVER) {
                 Ok(Some(found)) => found,
                 Ok(None) => {
-                    framed.flush(patience)?;
-                    self.wait(&mut framed)?;
+                    self.more(&mut framed)?;
                     continue;
                 }
                 Err(error) => {
@@ -143,26 +153,28 @@ impl State<'_> {
                     let begun = Instant::now();
                     let opened = self.open(&path, flags);
                     self.seat.gate.opened(&path, opened.as_ref().map(drop), begun)?;
-                    let fd = match opened {
-                        Ok(fd) => fd,
+                    match opened {
+                        Ok(fd) => Reply::Open { fd }.encode(framed.queue()),
                         Err(error) if self.ours => {
                             // The client names the file itself.
                             let text = error.to_string();
                             let context = format!("cannot open '{path}': ");
-                            self.failure = text.strip_prefix(&context).unwrap_or(&text).to_string();
-                            -1
+                            let reason = text.strip_prefix(&context).unwrap_or(&text);
+                            Reply::Open { fd: -1 }.encode(framed.queue());
+                            queue_text(framed.queue(), Verb::Command, format!("error={reason}").as_bytes());
                         }
                         // To an old client -1 looks like success.
                         Err(error) => {
                             framed.flush(patience)?;
                             return Err(error);
                         }
-                    };
-                    Reply::Open { fd }.encode(framed.queue());
+                    }
                 }
                 Request::Close { fd } => {
                     framed.consume(used);
-                    let closed = fd.checked_sub(1).map(|fd| self.session.core().io.close(fd));
+                    let fd = fd.checked_sub(1);
+                    let closed = fd.map(|fd| self.session.core().io.close(fd));
+                    self.latest = self.latest.filter(|latest| Some(*latest) != fd);
                     let result = if matches!(closed, Some(Ok(()))) { 0 } else { -1 };
                     Reply::Close { result }.encode(framed.queue());
                 }
@@ -183,10 +195,47 @@ impl State<'_> {
                     self.oversized(&mut framed, opcode, length)?;
                 }
             }
-            if framed.queue().len() >= BATCH {
+            if framed.queued() >= BATCH {
                 framed.flush(patience)?;
             }
         }
+    }
+
+    /// Answers what stands at the front as a frame, or waits until all of it is there.
+    fn frames(&mut self, mut framed: Framed) -> Result<Framed> {
+        self.waiting.look(&mut framed, None)?;
+        let head = match Head::request(framed.arrived(), rap2::FRAME) {
+            Ok(head) => head.filter(|head| framed.arrived().len() >= rap2::HEAD + head.length),
+            // CANCEL and PING may have been all that was there.
+            Err(_) if framed.arrived().first() != Some(&rap2::REQUEST) => return Ok(framed),
+            Err(error) => {
+                framed.flush(Some(self.options.patience))?;
+                return Err(error);
+            }
+        };
+        match head {
+            Some(head) => {
+                framed = self.frame(framed, head)?;
+                if framed.queued() >= BATCH {
+                    framed.flush(Some(self.options.patience))?;
+                }
+            }
+            None if framed.arrived().is_empty() => {}
+            None => self.more(&mut framed)?,
+        }
+        Ok(framed)
+    }
+
+    /// Sends what is queued and waits for more. A client of ours hears why nothing more will come.
+    fn more(&mut self, framed: &mut Framed) -> Result<()> {
+        let patience = Some(self.options.patience);
+        framed.flush(patience)?;
+        let outcome = self.wait(framed);
+        if self.ours && outcome.is_err() && self.seat.is_leaving() {
+            Answer::Event(b"stopping").encode(0, framed.queue())?;
+            framed.flush(patience)?;
+        }
+        outcome
     }
 
     /// Waits for bytes: without end between packets, but not in the middle of one.
@@ -243,6 +292,7 @@ impl State<'_> {
         }
         self.session.view.seek = 0;
         self.position = 0;
+        self.latest = Some(fd);
         i32::try_from(fd + 1).map_err(|_| Error::new(Kind::Limit, "too many files"))
     }
 
@@ -315,12 +365,10 @@ impl State<'_> {
 
     /// The answer to a line that is no command but a question about this server.
     fn probe(&mut self, line: &str) -> Option<String> {
-        if line.trim() == PROBE_ERROR {
-            return Some(format!("rap/2 error={}", self.failure));
-        }
         hello(line).map(|_| {
             self.ours = true;
-            Capabilities::OURS.to_string()
+            let may = self.session.view.permissions.names().replace(", ", ",");
+            format!("{} may={may}", Capabilities::OURS)
         })
     }
 
@@ -362,7 +410,7 @@ impl State<'_> {
 /// The words of a hello, if `line` is one.
 fn hello(line: &str) -> Option<&str> {
     let words = line.trim().strip_prefix(PROBE)?;
-    (words.is_empty() || words.starts_with(' ')).then_some(words).filter(|_| line.trim() != PROBE_ERROR)
+    (words.is_empty() || words.starts_with(' ')).then_some(words)
 }
 
 /// Ends the connection of a client that is not let in. One that said hello hears why.
