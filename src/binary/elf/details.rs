@@ -6,7 +6,7 @@ use object::read::StringTable;
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, ReadRef};
 
-use super::super::{Details, Kind, Object, Reader};
+use super::super::{Details, Object, Reader};
 use super::file::File;
 use crate::error::Result;
 
