@@ -7,11 +7,13 @@
 //! All virtual addresses are those of the session: as the file has them, moved to [`Object::base`].
 
 mod arch;
+mod archive;
 pub mod demangle;
 mod elf;
 mod header;
 mod other;
 mod parse;
+mod pe;
 mod reader;
 
 use std::sync::Arc;
@@ -343,7 +345,7 @@ pub struct Placement {
 /// # Errors
 /// When the device fails, or the headers are too damaged to say anything.
 pub fn object(device: &mut dyn Device, placement: Placement) -> Result<Option<Object>> {
-    parse::object(&Reader::new(device), placement)
+    parse::object(&mut Reader::new(device), placement)
 }
 
 /// The symbols of all tables, in the file's order: the static ones, then those dynamic ones that are no repetition.
