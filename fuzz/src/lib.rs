@@ -5,7 +5,9 @@ use std::io::Write;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
+use remora::binary::{self, Placement};
 use remora::error::{Error, Kind, Result};
+use remora::io::plugin::malloc::Memory;
 use remora::io::{Access, Open};
 use remora::number::{self, Names};
 use remora::output::{Cancel, Executor, Out, Style};
@@ -20,6 +22,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("shell", shell),
     ("completion", completion),
     ("files", files),
+    ("object", object),
     ("rap", rap),
     ("rap2", rap2),
 ];
@@ -81,6 +84,18 @@ pub fn completion(data: &[u8]) {
             let _ = completion::complete(&line, cursor, &session);
         }
     }
+}
+
+/// Damaged object files.
+pub fn object(data: &[u8]) {
+    let mut device = Memory::new(data.to_vec());
+    let Ok(Some(object)) = binary::object(&mut device, Placement::default()) else { return };
+    let _ = binary::header(&mut device, &object);
+    let _ = binary::details(&mut device, &object);
+    for symbol in binary::symbols(&mut device, &object).map(|read| read.list).unwrap_or_default() {
+        let _ = symbol.demangled();
+    }
+    let _ = binary::relocations(&mut device, &object);
 }
 
 /// Damaged files of every format that a plugin decodes.

@@ -62,7 +62,10 @@ pub(super) fn object(reader: &Reader<'_>, kind: FileKind, placement: Placement) 
     for segment in file.segments().take(LIST_LIMIT) {
         let (offset, size) = segment.file_range();
         let rights = segment.permissions();
-        let name = segment.name().ok().flatten().unwrap_or_default().to_string();
+        let name = match segment.name().ok().flatten() {
+            Some(name) if !name.is_empty() => name.to_string(),
+            _ => format!("SEGMENT{}", segments.len()),
+        };
         let access = Access { read: rights.readable(), write: rights.writable(), execute: rights.executable() };
         segments.push(Segment {
             paddr: reader.start() + offset,
@@ -70,7 +73,7 @@ pub(super) fn object(reader: &Reader<'_>, kind: FileKind, placement: Placement) 
             vaddr: segment.address().wrapping_add(shift),
             vsize: segment.size(),
             // Nothing of it can be reached, it only keeps addresses free.
-            loaded: mach && name != "__PAGEZERO" && kind != Kind::Relocatable,
+            loaded: mach && name != "__PAGEZERO",
             name,
             access,
         });

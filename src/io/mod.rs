@@ -367,6 +367,9 @@ impl Io {
         self.space.change_all(|map| {
             if map.fd == fd && map.access == old {
                 map.access = access;
+            } else if map.fd == fd && access.write && !old.write {
+                // Parts of a program, mapped as it runs them, can be patched like the rest.
+                map.access.write = true;
             }
         });
         Ok(())

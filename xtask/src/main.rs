@@ -2,6 +2,7 @@
 
 mod demo;
 mod peers;
+mod samples;
 mod test;
 mod tools;
 
@@ -14,6 +15,7 @@ cargo xtask demo            build, start a server, work with /bin/ls through it;
 cargo xtask test            everything that has to hold before a change lands (installs what it needs)
 cargo xtask docs            write the pages of the reference from the tables in the sources
 cargo xtask bench           measure against xxd, sha256sum, radare2 and a plain socket (docs/performance.md)
+cargo xtask samples         fetch programs of other machines from Debian, for the tests of object files
 cargo xtask soak [SECONDS]  throw random input at every decoder and at the shell, and a crowd at a
                             server, 60 seconds by default";
 
@@ -35,6 +37,7 @@ fn run(args: &[String]) -> Result<()> {
         ["test"] => test::run(),
         ["docs"] => docs(),
         ["bench"] => bench(),
+        ["samples"] => samples::command(),
         ["soak"] => soak("60"),
         ["soak", seconds] => soak(seconds),
         ["help" | "-h" | "--help"] | [] => {
