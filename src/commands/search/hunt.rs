@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::query::Query;
 use crate::error::Result;
-use crate::io::scan::{BackwardScan, Extent, Hit, Keyword, Pattern, Scan, Source, Stretch, Wanted};
+use crate::io::scan::{BackwardScan, Extent, Hit, Keyword, Pattern, Run, Scan, Source, Stretch, Sweep, Wanted};
 use crate::io::{Read, SearchRequest};
 use crate::output::Cancel;
 use crate::session::{Ctx, Session, scope};
@@ -60,8 +60,10 @@ impl Frame {
 pub enum Hunt<'p> {
     /// The device finds the hits, so that only they travel.
     Device(DeviceSearch<'p>),
-    /// The bytes are read and looked at here.
-    Forward(Scan<'p>),
+    /// The bytes are read and looked at here, by all cores.
+    Forward(Sweep<'p>),
+    /// The same in one go, for what counts its steps from the first byte.
+    Steps(Scan<'p>),
     /// The same, from the end.
     Backward(BackwardScan<'p>),
 }
@@ -94,22 +96,25 @@ impl<'p> Hunt<'p> {
                 let free = extent.first;
                 Hunt::Device(DeviceSearch { keyword, pattern, wanted, rest, found, frame, free, limit })
             }
-            _ => Hunt::Forward(Scan::new(pattern, wanted, extent)),
+            Pattern::Other(_) => Hunt::Steps(Scan::new(pattern, wanted, extent)),
+            _ => Hunt::Forward(Sweep::new(pattern, wanted, extent)),
         }
     }
 
-    /// The next hit, with its bytes if they came along; `None` when there is no other.
-    pub fn next(&mut self, session: &mut Session, cancel: &Cancel) -> Result<Option<Catch>> {
+    /// The next hit, with its bytes if they came along; `None` when there is no other. `step` hears now and then how
+    /// many bytes are done.
+    pub fn next(&mut self, session: &mut Session, cancel: &Cancel, step: &mut dyn FnMut(u64)) -> Result<Option<Catch>> {
         if let Hunt::Device(search) = self {
             if let Some(outcome) = search.next(session, cancel) {
                 return outcome;
             }
             let Some(rest) = search.rest else { return Ok(None) };
             // The device leaves it to us.
-            *self = Hunt::Forward(Scan::new(search.pattern, search.wanted, rest));
+            *self = Hunt::Forward(Sweep::new(search.pattern, search.wanted, rest));
         }
         let hit = match self {
-            Hunt::Forward(scan) => scan.next(&mut Memory(session), cancel)?,
+            Hunt::Forward(sweep) => sweep.next(&mut Memory(session), cancel, step)?,
+            Hunt::Steps(scan) => scan.next(&mut Memory(session), cancel)?,
             Hunt::Backward(scan) => scan.next(&mut Memory(session), cancel)?,
             Hunt::Device(_) => None,
         };
@@ -209,6 +214,16 @@ fn behind(address: u64, extent: Extent) -> Option<Extent> {
 pub struct Memory<'s>(pub &'s mut Session);
 
 impl Source for Memory<'_> {
+    fn run(&mut self, address: u64) -> Option<Run> {
+        self.0.with(|core, view| {
+            if view.patch.is_some() {
+                return None;
+            }
+            let settings = scope::settings(core, view);
+            core.io.run(&settings, address)
+        })
+    }
+
     fn stretch(&mut self, address: u64, buffer: &mut [u8]) -> Result<Stretch> {
         self.0.with(|core, view| {
             let settings = scope::settings(core, view);

@@ -1,6 +1,7 @@
 //! `/`: search: text, bytes, numbers, expressions.
 
 mod hunt;
+mod progress;
 mod query;
 mod range;
 mod run;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::hunt::{Frame, Hunt, Seen};
+use super::progress::Progress;
 use super::query::{Query, Shown};
 use super::range;
 use crate::commands::literal;
@@ -145,6 +146,7 @@ pub fn run(
     let cancel = out.cancel().clone();
     let frame = options.frame(query, out.mode());
     let mut count = 0;
+    let mut progress = Progress::new(out, &extents);
     session.view.last = 0;
     for extent in extents {
         if out.is_terminal() {
@@ -152,7 +154,8 @@ pub fn run(
         }
         let left = if most == 0 { 0 } else { most - count };
         let mut hunt = Hunt::new(query, options.wanted, extent, left, frame);
-        while let Some((hit, seen)) = hunt.next(session, &cancel)? {
+        while let Some((hit, seen)) = hunt.next(session, &cancel, &mut |done| progress.step(done))? {
+            progress.hide();
             // Only hits that are shown count.
             cancel.check()?;
             let name = format!("{}{}_{count}", options.prefix, options.number);
@@ -183,7 +186,9 @@ pub fn run(
                 return Ok(());
             }
         }
+        progress.pass(extent);
     }
+    drop(progress);
     if out.is_terminal() {
         out.note(format_args!("hits: {count}"));
     }
@@ -199,7 +204,7 @@ pub fn first(session: &mut Session, query: &Query, args: &Args, out: &mut Out<'_
         Ok::<_, Error>((wanted, range::extents(&ctx)?))
     })?;
     for extent in extents {
-        if let Some((hit, _)) = Hunt::new(query, wanted, extent, 1, None).next(session, &cancel)? {
+        if let Some((hit, _)) = Hunt::new(query, wanted, extent, 1, None).next(session, &cancel, &mut |_| {})? {
             return Ok(Some(hit));
         }
     }
