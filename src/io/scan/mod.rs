@@ -3,6 +3,7 @@
 
 mod pattern;
 mod sweep;
+pub mod text;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -151,6 +151,8 @@ pub enum Pattern {
     Regex(Box<Regex>),
     /// Whole strings of printable ASCII of a length in this range (inclusive).
     Strings(usize, usize),
+    /// Text of at least so many characters, in any of the encodings of [`super::text`].
+    Text(usize),
     /// Numbers of so many bytes between two others.
     Values {
         /// 1, 2, 4 or 8 bytes.
@@ -194,14 +196,14 @@ impl Pattern {
     pub fn reach(&self) -> usize {
         match self {
             Pattern::Bytes(keyword) | Pattern::Other(keyword) => keyword.value.len() - 1,
-            Pattern::Regex(_) | Pattern::Strings(..) => REACH,
+            Pattern::Regex(_) | Pattern::Strings(..) | Pattern::Text(_) => REACH,
             Pattern::Values { width, .. } => width - 1,
         }
     }
 
     /// Whether what lies before a place matters to what starts there.
     pub fn looks_back(&self) -> bool {
-        matches!(self, Pattern::Regex(_) | Pattern::Strings(..) | Pattern::Other(_))
+        matches!(self, Pattern::Regex(_) | Pattern::Strings(..) | Pattern::Text(_) | Pattern::Other(_))
     }
 
     /// Whether something may be found where all bytes are zero.
@@ -272,6 +274,12 @@ impl Pattern {
                     if start >= bytes.len() {
                         return Found::Nothing(bytes.len());
                     }
+                }
+            }
+            Pattern::Text(min) => {
+                match super::text::find(bytes, at, if piece.last { bytes.len() } else { open }, *min) {
+                    Ok(text) => Found::Hit(text.place),
+                    Err(next) => Found::Nothing(next),
                 }
             }
             Pattern::Values { width, min, max, big_endian } => {

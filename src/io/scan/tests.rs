@@ -356,12 +356,13 @@ proptest! {
             let end = (at + 900).min(length);
             bytes[at.saturating_sub(700)..end].fill(b'd');
         }
+        bytes.iter_mut().filter(|byte| **byte == b'b').for_each(|byte| *byte = 0);
         let extent = Extent { first: 0, last: u64::MAX };
         let wanted = Wanted { align: 0, overlap };
         let patterns = if overlap {
-            vec![regex("cc+ab"), regex(r"dc")]
+            vec![regex(r"cc+a\x00"), regex(r"dc")]
         } else {
-            vec![regex("aaaa+b"), regex("d+"), regex("dddd"), Pattern::Strings(1000, 2000)]
+            vec![regex(r"aaaa+\x00"), regex("d+"), regex("dddd"), Pattern::Strings(1000, 2000), Pattern::Text(4)]
         };
         for pattern in patterns {
             let mut source = Shareable { memory: Memory::of(&bytes, 70_000), bytes: Arc::new(bytes.clone()), piece };
