@@ -12,6 +12,7 @@ mod elf;
 mod other;
 mod parse;
 mod reader;
+pub mod strings;
 
 use std::sync::Arc;
 

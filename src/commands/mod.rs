@@ -23,6 +23,7 @@ pub mod resize;
 pub mod script;
 pub mod search;
 pub mod seek;
+pub mod strings;
 pub mod system;
 pub mod write;
 pub mod yank;
@@ -198,6 +199,7 @@ pub const FAMILIES: &[&Family] = &[
     &hash::FAMILY,
     &resize::FAMILY,
     &seek::FAMILY,
+    &strings::FAMILY,
     &write::FAMILY,
     &cache::FAMILY,
     &yank::FAMILY,

@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::output::{Mode, Out};
 use crate::session::context::Args;
 use crate::session::{Permissions, Session, options};
+pub use hunt::Memory;
 use query::Query;
 pub use run::Work;
 

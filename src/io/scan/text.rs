@@ -186,7 +186,7 @@ fn wide(bytes: &[u8], at: usize, encoding: Encoding) -> Text {
 
 /// Whether `byte` stands in strings: what can be printed, and what usually moves the cursor or colours text.
 fn is_text(byte: u8) -> bool {
-    matches!(byte, 0x20..=0x7e | b'\t' | b'\n' | b'\r' | 0x1b)
+    matches!(byte, 0x20..=0x7e | 0x07..=0x0d | 0x1b)
 }
 
 /// The character beyond ASCII at the start of `bytes`, if it is one that stands in texts.
@@ -227,7 +227,7 @@ fn mark(bytes: &[u8], at: usize, marks: &mut [u8; BLOCK]) {
     block[..there].copy_from_slice(&bytes[at..at + there]);
     let mut class = [0u8; BLOCK + SIGHT + 1];
     for (class, byte) in class.iter_mut().zip(block) {
-        let text = byte.wrapping_sub(0x20) < 0x5f || byte == b'\t' || byte == b'\n' || byte == b'\r' || byte == 0x1b;
+        let text = byte.wrapping_sub(0x20) < 0x5f || byte.wrapping_sub(0x07) < 7 || byte == 0x1b;
         *class = u8::from(text) * ASCII
             | u8::from(byte & 0xc0 == 0x80) * CONTINUES
             | u8::from(byte.wrapping_sub(0xc2) < 0x33) * LEADS
