@@ -9,6 +9,7 @@
 mod arch;
 pub mod demangle;
 mod elf;
+pub mod lines;
 mod other;
 mod parse;
 mod reader;

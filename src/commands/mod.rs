@@ -11,6 +11,7 @@ pub mod flagspaces;
 pub mod format;
 pub mod hash;
 pub mod help;
+pub mod lines;
 pub mod literal;
 pub mod local;
 pub mod maps;
@@ -188,6 +189,7 @@ pub const FAMILIES: &[&Family] = &[
     &search::FAMILY,
     &block::FAMILY,
     &comments::FAMILY,
+    &lines::FAMILY,
     &compare::FAMILY,
     &config::FAMILY,
     &flags::FAMILY,

@@ -8,6 +8,7 @@ pub mod config;
 pub mod context;
 pub mod flags;
 pub mod hosts;
+pub mod lines;
 pub mod options;
 pub mod reach;
 pub mod scope;
@@ -59,6 +60,8 @@ pub struct Core {
     pub aliases: Aliases,
     /// The write mask (`wm`), applied cyclically to outgoing bytes; empty means none.
     pub write_mask: Vec<u8>,
+    /// The line numbers of object files.
+    pub lines: lines::LineTables,
     /// The servers that were started from here (`=l`).
     pub servers: Servers,
 }
