@@ -35,20 +35,39 @@ pub(super) fn object(reader: &Reader<'_>, placement: Placement) -> Result<Option
     Ok(Some(object))
 }
 
+/// Calls the ELF parser of the right class, or the common one.
+macro_rules! dispatch {
+    ($reader:expr, $object:expr, $name:ident) => {
+        match $object.class {
+            "ELF32" => elf_file::$name::<Elf32>($reader, $object),
+            "ELF64" => elf_file::$name::<Elf64>($reader, $object),
+            _ => other::$name($reader, $object),
+        }
+    };
+}
+
 /// See [`super::symbols`].
 pub(super) fn symbols(reader: &Reader<'_>, object: &Object) -> Result<Read<Symbol>> {
-    let _ = (reader, object);
-    Ok(Read::default())
+    let result = dispatch!(reader, object, symbols);
+    checked(reader, result)
 }
 
 /// See [`super::relocations`].
 pub(super) fn relocations(reader: &Reader<'_>, object: &Object) -> Result<Read<Relocation>> {
-    let _ = (reader, object);
-    Ok(Read::default())
+    let result = dispatch!(reader, object, relocations);
+    checked(reader, result)
 }
 
 /// See [`super::details`].
 pub(super) fn details(reader: &Reader<'_>, object: &Object) -> Result<Details> {
-    let _ = (reader, object);
-    Ok(Details::default())
+    let result = dispatch!(reader, object, details);
+    checked(reader, result)
+}
+
+/// A failure of the device is not one of the file.
+fn checked<T>(reader: &Reader<'_>, result: Result<T>) -> Result<T> {
+    match reader.failure() {
+        Some(failure) => Err(failure),
+        None => result,
+    }
 }

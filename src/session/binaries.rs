@@ -11,6 +11,10 @@ use crate::error::{Error, Kind, Result};
 #[derive(Debug, Default)]
 pub struct Binaries {
     known: HashMap<u32, Known>,
+    /// Descriptors whose symbols and relocations have no flags yet.
+    pub(super) unnamed: Vec<u32>,
+    /// What was opened along with another descriptor, by serial numbers.
+    pub(super) companions: HashMap<u64, Vec<u64>>,
 }
 
 /// What is known of one file. A field that is `None` was not asked for.
@@ -60,6 +64,13 @@ impl Core {
     pub fn place_object(&mut self, fd: u32, placement: Placement) {
         if let Some(known) = self.known(fd) {
             *known = Known { serial: known.serial, placement, ..Known::default() };
+        }
+    }
+
+    /// Takes the file behind `fd` for plain bytes, whatever it is.
+    pub fn ignore_object(&mut self, fd: u32) {
+        if let Some(known) = self.known(fd) {
+            known.object = Some(None);
         }
     }
 

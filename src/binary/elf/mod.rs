@@ -1,10 +1,20 @@
 //! ELF: headers, segments and sections (gABI, chapters 4 and 5).
 
+mod details;
+mod file;
+mod plt;
+mod relocations;
+mod symbols;
+
 use std::ops::Range;
 
 use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable};
 use object::{Endianness, ReadRef};
+
+pub(super) use details::details;
+pub(super) use relocations::relocations;
+pub(super) use symbols::symbols;
 
 use super::parse::damaged;
 use super::{Entry, Kind, LIST_LIMIT, Object, Placement, Reader, Section, Segment, arch};
@@ -33,13 +43,7 @@ where
         reader.expect([sections_at.saturating_sub(NAMES)..sections_end]);
     }
 
-    let programs = match header.program_headers(endian, reader) {
-        Ok(programs) => programs,
-        Err(error) => {
-            warnings.push(format!("program headers (e_phoff 0x{:x}): {error}", header.e_phoff(endian).into()));
-            readable::<Elf::ProgramHeader>(reader, header.e_phoff(endian).into(), header.e_phnum(endian).into())
-        }
-    };
+    let programs = programs(reader, header, endian, &mut warnings);
     let table = section_table(reader, header, endian, &mut warnings);
 
     let file_type = header.e_type(endian);
@@ -178,8 +182,25 @@ where
     Ok(object)
 }
 
+/// The program headers as far as they can be read.
+fn programs<'a, Elf>(
+    reader: &'a Reader<'_>,
+    header: &Elf,
+    endian: Endianness,
+    warnings: &mut Vec<String>,
+) -> &'a [Elf::ProgramHeader]
+where
+    Elf: FileHeader<Endian = Endianness>,
+{
+    header.program_headers(endian, reader).unwrap_or_else(|error| {
+        let at: u64 = header.e_phoff(endian).into();
+        warnings.push(format!("program headers (e_phoff 0x{at:x}): {error}"));
+        readable(reader, at, header.e_phnum(endian).into())
+    })
+}
+
 /// The section table as far as it can be read.
-pub(super) fn section_table<'a, 'd, Elf>(
+fn section_table<'a, 'd, Elf>(
     reader: &'a Reader<'d>,
     header: &Elf,
     endian: Endianness,
@@ -294,7 +315,7 @@ fn section_flags(flags: elf::SectionFlags) -> Vec<&'static str> {
 }
 
 /// Where in the file the bytes at `vaddr` (as the file has it) lie, and how many follow, by the program headers.
-pub(super) fn file_range<P>(programs: &[P], endian: Endianness, vaddr: u64) -> Option<Range<u64>>
+fn file_range<P>(programs: &[P], endian: Endianness, vaddr: u64) -> Option<Range<u64>>
 where
     P: ProgramHeader<Endian = Endianness>,
 {
