@@ -7,12 +7,14 @@
 //! All virtual addresses are those of the session: as the file has them, moved to [`Object::base`].
 
 mod arch;
+pub mod core;
 pub mod demangle;
 mod elf;
 pub mod lines;
 mod other;
 mod parse;
 mod reader;
+pub mod registers;
 pub mod strings;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ pub mod cache;
 pub mod comments;
 pub mod compare;
 pub mod config;
+pub mod corefile;
 pub mod flags;
 pub mod flagspaces;
 pub mod format;
@@ -190,6 +191,7 @@ pub const FAMILIES: &[&Family] = &[
     &block::FAMILY,
     &comments::FAMILY,
     &lines::FAMILY,
+    &corefile::FAMILY,
     &compare::FAMILY,
     &config::FAMILY,
     &flags::FAMILY,

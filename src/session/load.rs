@@ -41,6 +41,11 @@ impl Core {
         }
         let object = if load.raw { None } else { self.object(fd) };
         let Some(object) = object.filter(|object| object.kind != Kind::Archive) else {
+            if !load.raw
+                && let Ok(Some(start)) = self.map_dump(fd)
+            {
+                return Ok(Some(start));
+            }
             self.io.map_whole(fd, load.address.unwrap_or(0))?;
             return Ok(None);
         };
@@ -82,7 +87,8 @@ impl Core {
         // The first one is mapped last, and so lies over the others.
         for segment in loads.into_iter().rev() {
             let rest = segment.vsize.saturating_sub(segment.size);
-            if rest > 0 {
+            // What a core file does not keep is unknown, not zero.
+            if rest > 0 && object.kind != Kind::Core {
                 let zeros = self.zeros(fd, rest)?;
                 let from = segment.vaddr.wrapping_add(segment.size);
                 let name = Some(format!("mmap.{}", segment.name));
@@ -124,7 +130,9 @@ impl Core {
                 option.choices.is_empty() || option.choices.contains(&value.to_string().as_str())
             };
             // A machine that cannot be disassembled leaves the option as it is.
-            if !matches!(object.arch, "null") && let Some(option) = options::find(name).filter(known) {
+            if !matches!(object.arch, "null")
+                && let Some(option) = options::find(name).filter(known)
+            {
                 self.config.put(option, value);
             }
         }

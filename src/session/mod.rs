@@ -6,6 +6,7 @@
 pub mod binaries;
 pub mod config;
 pub mod context;
+pub mod cores;
 pub mod flags;
 pub mod hosts;
 pub mod lines;
@@ -63,6 +64,8 @@ pub struct Core {
     pub aliases: Aliases,
     /// The write mask (`wm`), applied cyclically to outgoing bytes; empty means none.
     pub write_mask: Vec<u8>,
+    /// The core files.
+    pub core_files: cores::CoreFiles,
     /// The line numbers of object files.
     pub lines: lines::LineTables,
     /// The servers that were started from here (`=l`).
