@@ -1,5 +1,7 @@
 //! Strings of an object file: where they may lie, and how they are named and shown.
 
+use std::borrow::Cow;
+
 use super::{Object, Section};
 
 /// Shortest string that is listed, in characters, unless `bin.minstr` says otherwise.
@@ -67,7 +69,10 @@ pub fn flag_name(text: &str) -> String {
 }
 
 /// `text` in one line: control characters as escapes, a backslash as two when `backslash` is set.
-pub fn escaped(text: &str, backslash: bool) -> String {
+pub fn escaped(text: &str, backslash: bool) -> Cow<'_, str> {
+    if text.bytes().all(|byte| (0x20..0x7f).contains(&byte) && (byte != b'\\' || !backslash)) {
+        return text.into();
+    }
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -84,7 +89,7 @@ pub fn escaped(text: &str, backslash: bool) -> String {
             c => shown.push(c),
         }
     }
-    shown
+    shown.into()
 }
 
 #[cfg(test)]

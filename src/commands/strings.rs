@@ -1,7 +1,7 @@
 //! `iz`: the strings of the current file.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -14,6 +14,7 @@ use crate::io::scan::text::{self, Encoding};
 use crate::io::scan::{Extent, Hit, Pattern, REACH, Sweep, Wanted};
 use crate::output::{Item, Mode, Out, Style};
 use crate::session::context::Args;
+use crate::session::strings::NAMED;
 use crate::session::{Ctx, Permissions, Session};
 
 /// The family.
@@ -95,9 +96,19 @@ struct Row<'a> {
 
 impl Item for Row<'_> {
     fn text(&self, out: &mut dyn Write, _: Style) -> io::Result<()> {
-        let Row { vaddr, paddr, ordinal, size, length, section, kind, .. } = self;
+        // Put together by hand: there may be millions.
         let string = strings::escaped(self.string, self.backslash);
-        writeln!(out, "{ordinal:<3} 0x{paddr:08x} 0x{vaddr:08x} {length:<3} {size:<4} {section:<7} {kind:<5} {string}")
+        let mut row = String::with_capacity(80 + string.len());
+        decimal(&mut row, self.ordinal, 3);
+        address(&mut row, self.paddr);
+        address(&mut row, self.vaddr);
+        decimal(&mut row, self.length as u64, 3);
+        decimal(&mut row, self.size as u64, 4);
+        padded(&mut row, self.section, 7);
+        padded(&mut row, self.kind, 5);
+        row.push_str(&string);
+        row.push('\n');
+        out.write_all(row.as_bytes())
     }
     fn quiet(&self, out: &mut dyn Write) -> io::Result<()> {
         let string = strings::escaped(self.string, self.backslash);
@@ -106,6 +117,35 @@ impl Item for Row<'_> {
     fn commands(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "f {} {} 0x{:08x}", strings::flag_name(self.string), self.size, self.vaddr)
     }
+}
+
+/// Adds `text` in a column of `width`, and a blank.
+fn padded(row: &mut String, text: &str, width: usize) {
+    row.push_str(text);
+    (text.len()..width.max(text.len()) + 1).for_each(|_| row.push(' '));
+}
+
+/// Adds a number in a column of `width`, and a blank.
+fn decimal(row: &mut String, number: u64, width: usize) {
+    let (mut digits, mut at, mut left) = ([0u8; 20], 20, number);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    padded(row, std::str::from_utf8(&digits[at..]).unwrap_or_default(), width);
+}
+
+/// Adds an address of at least 8 digits, and a blank.
+fn address(row: &mut String, address: u64) {
+    let digits = (16 - address.leading_zeros() as usize / 4).max(8);
+    row.push_str("0x");
+    let digit = |at: usize| char::from(b"0123456789abcdef"[(address >> (4 * at)) as usize & 15]);
+    (0..digits).rev().for_each(|at| row.push(digit(at)));
+    row.push(' ');
 }
 
 #[derive(Serialize)]
@@ -165,12 +205,12 @@ impl Wishes {
 }
 
 /// A string that was found.
-struct Found {
+struct Found<'a> {
     paddr: u64,
     size: usize,
     length: usize,
     encoding: Encoding,
-    string: String,
+    string: Cow<'a, str>,
 }
 
 fn list(session: &mut Session, args: &Args, out: &mut Out<'_>, place: Where) -> Result<()> {
@@ -201,8 +241,8 @@ fn list(session: &mut Session, args: &Args, out: &mut Out<'_>, place: Where) -> 
             return out.item(&RawRow { offset: paddr, kind: encoding.name(), string });
         }
         let (vaddr, section) = places.find(paddr);
-        if place == Where::Sections && ordinal < FLAGS {
-            flag(session, string, vaddr, size as u64);
+        if place == Where::Sections && vaddr != 0 && ordinal < NAMED as u64 {
+            session.with(|core, _| core.name_string(string, vaddr, size as u64));
         }
         let kind = encoding.name();
         out.item(&Row { vaddr, paddr, ordinal, size, length, section, kind, string, backslash })?;
@@ -212,24 +252,6 @@ fn list(session: &mut Session, args: &Args, out: &mut Out<'_>, place: Where) -> 
     session.view.descriptor = before;
     outcome?;
     if out.mode() == Mode::Commands { out.line("fs *") } else { Ok(()) }
-}
-
-/// The flags that one list makes: more names would help nobody, and cost memory.
-const FLAGS: u64 = 1 << 18;
-
-/// Sets the flag of a string.
-fn flag(session: &mut Session, string: &str, vaddr: u64, size: u64) {
-    if vaddr == 0 {
-        return;
-    }
-    session.with(|core, _| {
-        let mut name = strings::flag_name(string);
-        if core.flags.get(&name).is_some_and(|flag| flag.address != vaddr) {
-            name = format!("{name}_{vaddr:x}");
-        }
-        core.flags.set(&name, vaddr, size);
-        core.flags.set_space(&name, Some("strings"));
-    });
 }
 
 /// The stretches of the file that are looked at.
@@ -257,7 +279,7 @@ fn each(
     wishes: &Wishes,
     extents: &[Extent],
     out: &mut Out<'_>,
-    found: &mut dyn FnMut(&mut Session, &mut Out<'_>, Found) -> Result<()>,
+    found: &mut dyn FnMut(&mut Session, &mut Out<'_>, Found<'_>) -> Result<()>,
 ) -> Result<()> {
     let pattern = Pattern::Text(wishes.min);
     let cancel = out.cancel().clone();
@@ -268,7 +290,7 @@ fn each(
         while let Some(hit) = sweep.next(&mut Memory(session), &cancel, &mut |_| {})? {
             let bytes = window.around(session, hit, *extent, out, &args)?;
             // The same look at the same bytes finds the same string.
-            let Ok(text) = text::find(&bytes[..hit.length], 0, hit.length, wishes.min) else { continue };
+            let Some(text) = text::at(&bytes[..hit.length], 0, wishes.min) else { continue };
             if !wishes.take(&text) {
                 continue;
             }
@@ -316,30 +338,4 @@ impl Window {
         let skip = held(self).unwrap_or(0);
         Ok(&self.bytes[skip..])
     }
-}
-
-/// Sets the flags of the strings in the data sections of the object file `fd`, when they are near and few enough
-/// (`bin.strings`, `bin.maxstrbuf`).
-pub fn set_flags(session: &mut Session, fd: u32, object: &Arc<Object>, out: &mut Out<'_>) -> Result<()> {
-    let args = Args::default();
-    let (wishes, wanted, largest) = session.with(|core, view| {
-        let ctx = Ctx { core, view, out, args: &args };
-        let near = ctx.core.io.descriptor(fd).is_ok_and(|d| d.info().latency == crate::io::Latency::Local);
-        let wanted = near && ctx.option_bool("bin.strings");
-        Wishes::read(&ctx).map(|wishes| (wishes, wanted, ctx.option_number("bin.maxstrbuf")))
-    })?;
-    if !wanted {
-        return Ok(());
-    }
-    let size = session.with(|core, _| core.io.descriptor(fd).map(|descriptor| descriptor.size()))?;
-    let mut extents = extents(Where::Sections, Some(object), size);
-    extents.retain(|extent| extent.length() <= largest);
-    let places = Places::new(Some(object));
-    let before = session.view.descriptor.replace(fd);
-    let outcome = each(session, &wishes, &extents, out, &mut |session, _, found| {
-        flag(session, &found.string, places.find(found.paddr).0, found.size as u64);
-        Ok(())
-    });
-    session.view.descriptor = before;
-    outcome
 }

@@ -18,6 +18,7 @@ pub mod scope;
 pub mod seek;
 pub mod servers;
 pub mod shell;
+pub mod strings;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

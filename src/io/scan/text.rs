@@ -2,6 +2,7 @@
 //!
 //! What is found does not depend on where the look began: a run that is too short holds no longer one inside.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::pattern::REACH;
@@ -53,10 +54,10 @@ pub struct Text {
 
 impl Text {
     /// The characters, of the bytes that [`Text::place`] counts in.
-    pub fn decode(&self, bytes: &[u8]) -> String {
+    pub fn decode<'b>(&self, bytes: &'b [u8]) -> Cow<'b, str> {
         let bytes = bytes.get(self.place.clone()).unwrap_or_default();
         match self.encoding {
-            Encoding::Ascii | Encoding::Utf8 => String::from_utf8_lossy(bytes).into_owned(),
+            Encoding::Ascii | Encoding::Utf8 => String::from_utf8_lossy(bytes),
             Encoding::Utf16 => {
                 let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
                 char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
@@ -98,6 +99,11 @@ pub fn find(bytes: &[u8], at: usize, end: usize, min: usize) -> Result<Text, usi
         at = at.max(behind);
     }
     Err(at)
+}
+
+/// The string of at least `min` characters that starts at `at`, where [`find`] found one.
+pub fn at(bytes: &[u8], at: usize, min: usize) -> Option<Text> {
+    look(bytes, at, min.max(1)).ok()
 }
 
 /// What starts at `at`, or where to go on.
@@ -258,7 +264,7 @@ mod tests {
     fn all(bytes: &[u8], min: usize) -> Vec<(usize, String, &'static str)> {
         let (mut at, mut found) = (0, Vec::new());
         while let Ok(text) = find(bytes, at, bytes.len(), min) {
-            found.push((text.place.start, text.decode(bytes), text.encoding.name()));
+            found.push((text.place.start, text.decode(bytes).into_owned(), text.encoding.name()));
             at = text.place.end;
         }
         found
