@@ -1,6 +1,8 @@
 //! `/`: search: text, bytes, numbers, expressions.
 
+mod constants;
 mod hunt;
+mod magic;
 mod progress;
 mod query;
 mod range;
@@ -227,6 +229,31 @@ const COMMANDS: &[Command] = &[
     search!("/bv2", NUMBERS, "find numbers of 2 bytes backwards", []),
     search!("/bv4", NUMBERS, "find numbers of 4 bytes backwards", []),
     search!("/bv8", NUMBERS, "find numbers of 8 bytes backwards", []),
+    Command {
+        details: "A signature is looked for at every place; what follows it must fit too.",
+        ..search!(
+            "/m",
+            &[],
+            "find files of known types by their signatures",
+            [
+                example("wx 89504e470d0a1a0a @ 7; /m", "0x00000007 hit0_0 image/png png"),
+                example("wx 89504e470d0a1a0a; /mj", r#"[{"offset":0,"type":"file","data":"image/png png"}]"#),
+            ]
+        )
+    },
+    search!("/mb", &[], "find object files", [example("wx cffaedfe; /mb", "0x00000000 hit0_0 mach064"),]),
+    search!(
+        "/c",
+        &[],
+        "find the constants of ciphers and digests",
+        [example("wx 637c777bf26b6fc53001672bfed7ab76 @ 4; /c", "0x00000004 hit0_0 AES S-box"),]
+    ),
+    Command {
+        details: "What is found is a key with all of its round keys, as programs keep it while they use it.",
+        ..search!("/ca", &[], "find expanded AES keys", [])
+    },
+    search!("/cd", &[], "find X.509 certificates (DER)", []),
+    search!("/cr", &[], "find private keys (DER and PEM)", []),
     Command {
         name: "//",
         summary: "repeat the last search",

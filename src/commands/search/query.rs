@@ -4,19 +4,25 @@ use std::io::{Read, Seek, SeekFrom};
 
 use regex::bytes::RegexBuilder;
 
+use super::{constants, magic};
 use crate::commands::literal;
 use crate::commands::local;
 use crate::error::{Error, Kind, Result};
 use crate::io::scan::{Keyword, LONGEST, Pattern, REACH};
 use crate::session::Ctx;
 
+/// The kind and the name of what the bytes are, if they are what is looked for.
+pub type Recognise = fn(&[u8]) -> Option<(&'static str, String)>;
+
 /// How hits are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Shown {
     /// As text, with the characters around it.
     Text,
     /// As hexpairs.
     Hex,
+    /// By the name of what it is, if it really is: what is read at the hit decides.
+    Named(Recognise),
     /// As a number.
     Value {
         /// The high byte stands first.
@@ -77,6 +83,12 @@ fn read(ctx: &mut Ctx<'_, '_>, kind: &str) -> Result<(Pattern, Shown)> {
             (keyword(ctx, value, mask)?, Shown::Hex)
         }
         "z" => (strings(ctx)?, Shown::Text),
+        "m" => magic::files()?,
+        "mb" => magic::objects()?,
+        "c" => constants::tables()?,
+        "ca" => constants::keys(),
+        "cd" => constants::certificates()?,
+        "cr" => constants::private_keys()?,
         "F" => {
             let bytes = file(ctx)?;
             (keyword(ctx, bytes, None)?, Shown::Hex)

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::hunt::{Frame, Hunt, Seen};
 use super::progress::Progress;
-use super::query::{Query, Shown};
+use super::query::{Query, Recognise, Shown};
 use super::range;
 use crate::commands::literal;
 use crate::error::{Error, Kind, Result};
@@ -107,6 +107,7 @@ impl Options {
         }
         match (query.shown, &query.pattern) {
             (Shown::Text, _) => Some(Frame { bytes: SHOWN, around: AROUND }),
+            (Shown::Named(_), _) => None,
             (Shown::Hex, Pattern::Bytes(keyword)) if keyword.is_exact() => None,
             _ => Some(Frame { bytes: SHOWN, around: 0 }),
         }
@@ -137,7 +138,7 @@ pub fn run(
     let (options, mut extents) = session.with(|core, view| {
         let mut ctx = Ctx { core, view, out, args };
         let options = Options::read(&mut ctx)?;
-        Ok::<_, Error>((options, range::extents(&ctx)?))
+        Ok::<_, Error>((options, range::extents(&mut ctx)?))
     })?;
     if query.backward {
         extents.reverse();
@@ -158,6 +159,13 @@ pub fn run(
             progress.hide();
             // Only hits that are shown count.
             cancel.check()?;
+            let what = match query.shown {
+                Shown::Named(recognise) => match named(session, recognise, hit, args, out)? {
+                    Some(what) => Some(what),
+                    None => continue,
+                },
+                _ => None,
+            };
             let name = format!("{}{}_{count}", options.prefix, options.number);
             count += 1;
             session.view.last = count;
@@ -167,7 +175,7 @@ pub fn run(
                 }
                 (_, seen) => seen.unwrap_or_default(),
             };
-            found(session, query, &options, &name, hit, &seen, out)?;
+            found(session, query, &options, &name, hit, &seen, what, out)?;
             if options.flags && count == FLAGS {
                 out.note(format_args!("no flags for further hits: {FLAGS} are enough"));
             }
@@ -199,9 +207,9 @@ pub fn run(
 pub fn first(session: &mut Session, query: &Query, args: &Args, out: &mut Out<'_>) -> Result<Option<Hit>> {
     let cancel = out.cancel().clone();
     let (wanted, extents) = session.with(|core, view| {
-        let ctx = Ctx { core, view, out, args };
+        let mut ctx = Ctx { core, view, out, args };
         let wanted = Wanted { align: ctx.option_number("search.align"), overlap: true };
-        Ok::<_, Error>((wanted, range::extents(&ctx)?))
+        Ok::<_, Error>((wanted, range::extents(&mut ctx)?))
     })?;
     for extent in extents {
         if let Some((hit, _)) = Hunt::new(query, wanted, extent, 1, None).next(session, &cancel, &mut |_| {})? {
@@ -211,7 +219,26 @@ pub fn first(session: &mut Session, query: &Query, args: &Args, out: &mut Out<'_
     Ok(None)
 }
 
+/// Bytes that are read to recognise what lies at a hit.
+const SIGHT: usize = 4096;
+
+/// The kind and the name of what lies at `hit`.
+fn named(
+    session: &mut Session,
+    recognise: Recognise,
+    hit: Hit,
+    args: &Args,
+    out: &mut Out<'_>,
+) -> Result<Option<(&'static str, String)>> {
+    let room = usize::try_from((u64::MAX - hit.address).saturating_add(1)).unwrap_or(SIGHT);
+    let mut bytes = vec![0; SIGHT.max(hit.length).min(room)];
+    let there = session.with(|core, view| Ctx { core, view, out, args }.read_into(hit.address, &mut bytes))?;
+    bytes.truncate(there);
+    Ok(recognise(&bytes))
+}
+
 /// Prints a hit and sets its flag.
+#[allow(clippy::too_many_arguments, reason = "what is known of one hit")]
 fn found(
     session: &mut Session,
     query: &Query,
@@ -219,6 +246,7 @@ fn found(
     name: &str,
     hit: Hit,
     seen: &Seen,
+    what: Option<(&'static str, String)>,
     out: &mut Out<'_>,
 ) -> Result<()> {
     if options.flags && session.view.last <= FLAGS {
@@ -234,6 +262,9 @@ fn found(
     let more = if hit.length > SHOWN { "..." } else { "" };
     let (mut kind, mut data, mut value) = (None, None, None);
     match (query.shown, &query.pattern) {
+        (Shown::Named(_), _) => {
+            (kind, data) = what.map_or((None, None), |(kind, name)| (Some(kind), Some(visible(&name).into_owned())));
+        }
         (Shown::Text, _) => (kind, data) = (Some("string"), Some(text(seen))),
         (Shown::Hex, Pattern::Bytes(keyword)) if keyword.is_exact() => {
             let bytes = &keyword.value()[..hit.length.min(SHOWN)];

@@ -153,6 +153,8 @@ pub enum Pattern {
     Strings(usize, usize),
     /// Text of at least so many characters, in any of the encodings of [`super::text`].
     Text(usize),
+    /// What a test of the bytes from a place on recognises, by so many bytes at most; it says how many of them.
+    Test(usize, fn(&[u8]) -> Option<usize>),
     /// Numbers of so many bytes between two others.
     Values {
         /// 1, 2, 4 or 8 bytes.
@@ -197,6 +199,7 @@ impl Pattern {
         match self {
             Pattern::Bytes(keyword) | Pattern::Other(keyword) => keyword.value.len() - 1,
             Pattern::Regex(_) | Pattern::Strings(..) | Pattern::Text(_) => REACH,
+            Pattern::Test(most, _) => most.saturating_sub(1),
             Pattern::Values { width, .. } => width - 1,
         }
     }
@@ -275,6 +278,15 @@ impl Pattern {
                         return Found::Nothing(bytes.len());
                     }
                 }
+            }
+            Pattern::Test(_, test) => {
+                let end = if piece.last { bytes.len() } else { open };
+                for start in at..end {
+                    if let Some(length) = test(&bytes[start..]).filter(|length| *length > 0) {
+                        return Found::Hit(start..(start + length).min(bytes.len()));
+                    }
+                }
+                nothing
             }
             Pattern::Text(min) => {
                 match super::text::find(bytes, at, if piece.last { bytes.len() } else { open }, *min) {

@@ -108,8 +108,9 @@ pub fn at(bytes: &[u8], at: usize, min: usize) -> Option<Text> {
 
 /// What starts at `at`, or where to go on.
 fn look(bytes: &[u8], at: usize, min: usize) -> Result<Text, usize> {
-    let narrow = narrow(bytes, at);
-    if narrow.length >= min {
+    let (narrow, mixed) = narrow(bytes, at);
+    // One character more is asked for where alphabets mix: in data that is no text, that is what is found most.
+    if narrow.length >= min + usize::from(mixed) {
         return Ok(narrow);
     }
     if narrow.length == 0 {
@@ -133,12 +134,14 @@ fn look(bytes: &[u8], at: usize, min: usize) -> Result<Text, usize> {
     Err(narrow.place.end)
 }
 
-/// The run of ASCII or UTF-8 at `at`.
-fn narrow(bytes: &[u8], at: usize) -> Text {
+/// The run of ASCII or UTF-8 at `at`, and whether it is some of both.
+fn narrow(bytes: &[u8], at: usize) -> (Text, bool) {
     let stop = at.saturating_add(REACH).min(bytes.len());
     let (mut end, mut length, mut encoding) = (at, 0, Encoding::Ascii);
+    let mut ascii = false;
     while end < stop {
         let size = if is_text(bytes[end]) {
+            ascii = true;
             1
         } else {
             match character(&bytes[end..stop]) {
@@ -152,7 +155,7 @@ fn narrow(bytes: &[u8], at: usize) -> Text {
         end += size;
         length += 1;
     }
-    Text { place: at..end, length, encoding }
+    (Text { place: at..end, length, encoding }, ascii && encoding == Encoding::Utf8)
 }
 
 /// The run of wide characters at `at`.
@@ -292,8 +295,8 @@ mod tests {
     fn a_wide_string_may_start_where_a_short_one_ends() {
         assert_eq!(all(b"xya\0b\0c\0d\0\x01", 4), [(2, "abcd".to_string(), "utf16le")]);
         assert_eq!(
-            all("h\u{e9}\u{20ac}\u{1f600}".as_bytes(), 4),
-            [(0, "h\u{e9}\u{20ac}\u{1f600}".to_string(), "utf8")]
+            all("ah\u{e9}\u{20ac}\u{1f600}".as_bytes(), 4),
+            [(0, "ah\u{e9}\u{20ac}\u{1f600}".to_string(), "utf8")]
         );
     }
 
