@@ -8,12 +8,14 @@
 
 mod arch;
 pub mod core;
+mod archive;
 pub mod demangle;
 mod elf;
 pub mod lines;
 mod header;
 mod other;
 mod parse;
+mod pe;
 mod reader;
 pub mod registers;
 pub mod strings;
@@ -347,7 +349,7 @@ pub struct Placement {
 /// # Errors
 /// When the device fails, or the headers are too damaged to say anything.
 pub fn object(device: &mut dyn Device, placement: Placement) -> Result<Option<Object>> {
-    parse::object(&Reader::new(device), placement)
+    parse::object(&mut Reader::new(device), placement)
 }
 
 /// The symbols of all tables, in the file's order: the static ones, then those dynamic ones that are no repetition.

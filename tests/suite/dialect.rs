@@ -123,7 +123,7 @@ const DIFFERENT: &[(&str, &[&str])] = &[
             "write: Write reanalysis of child of non-modified block",
         ],
     ),
-    ("needs information about the file, or its strings", &["grep: grep begin", "write: wz esc seqs"]),
+    ("needs strings", &["write: wz esc seqs"]),
     ("needs colour themes", &["eval: ansicon ecs", "eval: ecd and eco bright"]),
     ("our own help page", &["math: \"help help\""]),
     ("a defect: an empty line after the output of a task", &["shell: & + grep"]),

@@ -221,7 +221,7 @@ fn ctrl_c_ends_the_command_over_there_and_nothing_else() {
     let mut client = server.client("malloc://16").unwrap();
     let lost = client.traffic().round_trips;
     execute(&mut client, "s 5", &Cancel::new()).0.unwrap();
-    execute(&mut client, &format!("e net.timeout=100000;o rap://{}//f", fake.place), &Cancel::new()).0.unwrap();
+    execute(&mut client, &format!("e net.timeout=100000;on rap://{}//f", fake.place), &Cancel::new()).0.unwrap();
     let cancel = Cancel::new();
     let outcome = std::thread::scope(|scope| {
         let running = scope.spawn(|| execute(&mut client, "p8 2", &cancel).0);
@@ -244,7 +244,7 @@ fn cancel_and_ping_are_answered_while_a_request_runs() {
     let options = ServeOptions { schemes: vec!["rap".to_string()], ..ServeOptions::default() };
     let server = Running::start(options);
     let mut peer = server.raw().greeted("malloc://16");
-    let open = format!("e net.timeout=100000;o rap://{}//f", fake.place);
+    let open = format!("e net.timeout=100000;on rap://{}//f", fake.place);
     peer.ask(1, &rap2::Request::Run { text: open.as_bytes() });
     while peer.frame().1 != Part::Done {}
     peer.ask(2, &rap2::Request::Run { text: b"p8 2" });
@@ -489,7 +489,7 @@ fn a_server_that_stops_cancels_what_runs_and_what_waits() {
     let server = Running::start(options);
     let mut quiet = server.raw().greeted("malloc://16");
     let mut loud = server.raw().greeted("malloc://16");
-    let open = format!("e net.timeout=100000;o rap://{}//f", fake.place);
+    let open = format!("e net.timeout=100000;on rap://{}//f", fake.place);
     quiet.ask(1, &rap2::Request::Run { text: open.as_bytes() });
     while quiet.frame().1 != Part::Done {}
     quiet.ask(2, &rap2::Request::Run { text: b"p8 2" });
