@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod context;
+pub mod disassembly;
 pub mod flags;
 pub mod hosts;
 pub mod options;
