@@ -7,6 +7,7 @@ pub mod binaries;
 pub mod config;
 pub mod context;
 pub mod cores;
+pub mod disassembly;
 pub mod flags;
 pub mod hosts;
 pub mod lines;
