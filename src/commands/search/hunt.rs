@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::code::CodeScan;
 use super::query::Query;
 use crate::error::Result;
 use crate::io::scan::{BackwardScan, Extent, Hit, Keyword, Pattern, Run, Scan, Source, Stretch, Sweep, Wanted};
@@ -34,8 +35,15 @@ pub struct Seen {
     pub whole: bool,
 }
 
-/// A hit, with its bytes if they came along.
-pub type Catch = (Hit, Option<Seen>);
+/// A hit, with its bytes if they came along, or with the kind and the name of what it is.
+pub struct Catch {
+    /// Where.
+    pub hit: Hit,
+    /// Its bytes.
+    pub seen: Option<Seen>,
+    /// What it is.
+    pub what: Option<(&'static str, String)>,
+}
 
 impl Frame {
     /// Room for what belongs to `hit`, and its first address.
@@ -62,6 +70,8 @@ pub enum Hunt<'p> {
     Device(DeviceSearch<'p>),
     /// The bytes are read and looked at here, by all cores.
     Forward(Sweep<'p>),
+    /// The bytes are looked at as instructions.
+    Code(Box<CodeScan<'p>>),
     /// The same in one go, for what counts its steps from the first byte.
     Steps(Scan<'p>),
     /// The same, from the end.
@@ -87,9 +97,15 @@ pub struct DeviceSearch<'p> {
 impl<'p> Hunt<'p> {
     /// A search for what `query` asks for in `extent`, of which the caller takes at most `limit` hits (0: all), with
     /// the bytes in `frame`.
-    pub fn new(query: &'p Query, wanted: Wanted, extent: Extent, limit: u64, frame: Option<Frame>) -> Hunt<'p> {
+    ///
+    /// # Errors
+    /// When the architecture of the instructions that are looked for is not known.
+    pub fn new(query: &'p Query, wanted: Wanted, extent: Extent, limit: u64, frame: Option<Frame>) -> Result<Hunt<'p>> {
+        if let Some(code) = &query.code {
+            return CodeScan::new(code, extent).map(|scan| Hunt::Code(Box::new(scan)));
+        }
         let pattern = &query.pattern;
-        match pattern {
+        Ok(match pattern {
             _ if query.backward => Hunt::Backward(BackwardScan::new(pattern, wanted, extent)),
             Pattern::Bytes(keyword) if !keyword.is_fuzzy() => {
                 let (rest, found) = (Some(extent), VecDeque::new());
@@ -98,7 +114,7 @@ impl<'p> Hunt<'p> {
             }
             Pattern::Other(_) => Hunt::Steps(Scan::new(pattern, wanted, extent)),
             _ => Hunt::Forward(Sweep::new(pattern, wanted, extent)),
-        }
+        })
     }
 
     /// The next hit, with its bytes if they came along; `None` when there is no other. `step` hears now and then how
@@ -116,9 +132,17 @@ impl<'p> Hunt<'p> {
             Hunt::Forward(sweep) => sweep.next(&mut Memory(session), cancel, step)?,
             Hunt::Steps(scan) => scan.next(&mut Memory(session), cancel)?,
             Hunt::Backward(scan) => scan.next(&mut Memory(session), cancel)?,
+            Hunt::Code(scan) => {
+                // Holes between maps are no places to refer to.
+                let maps: Vec<(u64, u64)> =
+                    session.with(|core, _| core.io.space.maps().iter().map(|map| (map.from, map.last())).collect());
+                let mapped = |address: u64| maps.iter().any(|(from, last)| *from <= address && address <= *last);
+                let found = scan.next(&mut Memory(session), &mapped, cancel, step)?;
+                return Ok(found.map(|(hit, kind, text)| Catch { hit, seen: None, what: Some((kind, text)) }));
+            }
             Hunt::Device(_) => None,
         };
-        Ok(hit.map(|hit| (hit, None)))
+        Ok(hit.map(|hit| Catch { hit, seen: None, what: None }))
     }
 }
 
@@ -129,7 +153,7 @@ impl DeviceSearch<'_> {
         loop {
             if let Some((address, seen)) = self.found.pop_front() {
                 self.free = address.saturating_add(length as u64);
-                return Some(Ok(Some((Hit { address, length }, seen))));
+                return Some(Ok(Some(Catch { hit: Hit { address, length }, seen, what: None })));
             }
             let Some(mut rest) = self.rest else { return Some(Ok(None)) };
             if !self.wanted.overlap {

@@ -4,7 +4,7 @@ use crate::binary::Section;
 use crate::error::{Error, Kind, Result};
 use crate::io::Access;
 use crate::io::scan::Extent;
-use crate::session::{Ctx, scope};
+use crate::session::{Ctx, Value, options, scope};
 
 /// The stretches that a search of this client looks at, rising and disjoint.
 pub fn extents(ctx: &mut Ctx<'_, '_>) -> Result<Vec<Extent>> {
@@ -29,6 +29,19 @@ pub fn extents(ctx: &mut Ctx<'_, '_>) -> Result<Vec<Extent>> {
         extent.first <= extent.last
     });
     Ok(found)
+}
+
+/// The same for searches that look at instructions: of everything that is mapped, what may be executed.
+pub fn code(ctx: &mut Ctx<'_, '_>) -> Result<Vec<Extent>> {
+    if ctx.option_text("search.in") != "io.maps" {
+        return extents(ctx);
+    }
+    let Some(option) = options::find("search.in") else { return extents(ctx) };
+    let before = ctx.view.overrides.clone();
+    ctx.view.overrides.put(option, Value::Text("io.maps.x".to_string()));
+    let found = extents(ctx);
+    ctx.view.overrides = before;
+    found
 }
 
 fn places(ctx: &mut Ctx<'_, '_>, place: &str) -> Result<Vec<Extent>> {

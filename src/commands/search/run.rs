@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::hunt::{Frame, Hunt, Seen};
+use super::hunt::{Catch, Frame, Hunt, Seen};
 use super::progress::Progress;
 use super::query::{Query, Recognise, Shown};
 use super::range;
@@ -45,6 +45,9 @@ struct Row<'a> {
     size: usize,
     #[serde(skip)]
     name: &'a str,
+    /// Whether rows say the kind.
+    #[serde(skip)]
+    labelled: bool,
 }
 
 impl Item for Row<'_> {
@@ -52,6 +55,9 @@ impl Item for Row<'_> {
         let Row { offset, name, .. } = self;
         match (&self.data, self.value) {
             (_, Some(value)) => writeln!(out, "0x{offset:08x} {name} 0x{value:x}"),
+            (Some(data), _) if self.labelled => {
+                writeln!(out, "0x{offset:08x} {name} [{}] {data}", self.kind.unwrap_or_default())
+            }
             (Some(data), _) if self.kind == Some("string") => writeln!(out, "0x{offset:08x} {name} \"{data}\""),
             (data, _) => writeln!(out, "0x{offset:08x} {name} {}", data.as_deref().unwrap_or_default()),
         }
@@ -107,7 +113,7 @@ impl Options {
         }
         match (query.shown, &query.pattern) {
             (Shown::Text, _) => Some(Frame { bytes: SHOWN, around: AROUND }),
-            (Shown::Named(_), _) => None,
+            (Shown::Named(_) | Shown::Code, _) => None,
             (Shown::Hex, Pattern::Bytes(keyword)) if keyword.is_exact() => None,
             _ => Some(Frame { bytes: SHOWN, around: 0 }),
         }
@@ -138,7 +144,8 @@ pub fn run(
     let (options, mut extents) = session.with(|core, view| {
         let mut ctx = Ctx { core, view, out, args };
         let options = Options::read(&mut ctx)?;
-        Ok::<_, Error>((options, range::extents(&mut ctx)?))
+        let extents = if query.code.is_some() { range::code(&mut ctx)? } else { range::extents(&mut ctx)? };
+        Ok::<_, Error>((options, extents))
     })?;
     if query.backward {
         extents.reverse();
@@ -154,8 +161,8 @@ pub fn run(
             out.note(format_args!("Searching {} bytes in [0x{:x}-0x{:x}]", extent.length(), extent.first, extent.last));
         }
         let left = if most == 0 { 0 } else { most - count };
-        let mut hunt = Hunt::new(query, options.wanted, extent, left, frame);
-        while let Some((hit, seen)) = hunt.next(session, &cancel, &mut |done| progress.step(done))? {
+        let mut hunt = Hunt::new(query, options.wanted, extent, left, frame)?;
+        while let Some(Catch { hit, seen, what }) = hunt.next(session, &cancel, &mut |done| progress.step(done))? {
             progress.hide();
             // Only hits that are shown count.
             cancel.check()?;
@@ -164,7 +171,7 @@ pub fn run(
                     Some(what) => Some(what),
                     None => continue,
                 },
-                _ => None,
+                _ => what,
             };
             let name = format!("{}{}_{count}", options.prefix, options.number);
             count += 1;
@@ -212,8 +219,8 @@ pub fn first(session: &mut Session, query: &Query, args: &Args, out: &mut Out<'_
         Ok::<_, Error>((wanted, range::extents(&mut ctx)?))
     })?;
     for extent in extents {
-        if let Some((hit, _)) = Hunt::new(query, wanted, extent, 1, None).next(session, &cancel, &mut |_| {})? {
-            return Ok(Some(hit));
+        if let Some(found) = Hunt::new(query, wanted, extent, 1, None)?.next(session, &cancel, &mut |_| {})? {
+            return Ok(Some(found.hit));
         }
     }
     Ok(None)
@@ -261,8 +268,9 @@ fn found(
     let own = seen.bytes.get(seen.before..seen.before + seen.own).unwrap_or_default();
     let more = if hit.length > SHOWN { "..." } else { "" };
     let (mut kind, mut data, mut value) = (None, None, None);
+    let labelled = matches!(query.shown, Shown::Code);
     match (query.shown, &query.pattern) {
-        (Shown::Named(_), _) => {
+        (Shown::Named(_) | Shown::Code, _) => {
             (kind, data) = what.map_or((None, None), |(kind, name)| (Some(kind), Some(visible(&name).into_owned())));
         }
         (Shown::Text, _) => (kind, data) = (Some("string"), Some(text(seen))),
@@ -273,7 +281,7 @@ fn found(
         (Shown::Hex, _) => (kind, data) = (Some("hexpair"), Some(format!("{}{more}", faster_hex::hex_string(own)))),
         (Shown::Value { big_endian }, _) => value = Some(literal::value(own, big_endian)),
     }
-    out.item(&Row { offset: hit.address, kind, data, value, size: hit.length, name })?;
+    out.item(&Row { offset: hit.address, kind, data, value, size: hit.length, name, labelled })?;
     if out.is_terminal() { out.flush() } else { Ok(()) }
 }
 
