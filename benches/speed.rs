@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     table.head();
     start_up(&mut table, &sparse);
     local(&mut table, &small);
+    search(&mut table, &large);
     remote(&mut table, &large);
     if table.missed == 0 {
         ExitCode::SUCCESS
@@ -175,6 +176,58 @@ fn local(table: &mut Table, input: &Path) {
     table.times("p8, 64 MiB", p8, "xxd -p", xxd, 0.1);
     let (hash, sum) = duel(3 * RUNS, ours("ph sha256 64M"), || with(Command::new("sha256sum"), &[path]));
     table.times("ph sha256, 64 MiB", hash, "sha256sum", sum, 1.0);
+}
+
+/// Searches, beside what the machine and the library under them can do.
+fn search(table: &mut Table, input: &Path) {
+    let path = text(input);
+    let ours = |line: &'static str, threads: usize| {
+        move || {
+            let mut command = with(remora(), &["-qc", line, path]);
+            command.env("RAYON_NUM_THREADS", threads.to_string());
+            command
+        }
+    };
+    let literal = "/ no such words in it";
+    let (mut one, mut plain) = (None, None);
+    for _ in 0..RUNS {
+        one = shorter(one, time(ours(literal, 1)()));
+        plain = shorter(plain, plain_search(input, b"no such words in it").ok());
+    }
+    table.times("/ text, 256 MiB, one core", one, "memchr over pread", plain, 1.25);
+    let grep = || with(Command::new("rg"), &["--quiet", "--text", "--fixed-strings", "no such words in it", path]);
+    let grep = || {
+        // It ends with 1 where nothing is found.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "\"$@\"; test $? = 1", "sh"]).arg(grep().get_program()).args(grep().get_args());
+        shell
+    };
+    let (all, rg) = duel(RUNS, ours(literal, cores()), grep);
+    table.times("/ text, 256 MiB, all cores", all, "ripgrep", rg, 1.25);
+    let (expression, one) = duel(2, ours("/e /[0-9]{12}x/", cores()), ours("/e /[0-9]{12}x/", 1));
+    table.times("/e, 256 MiB, all cores", expression, "ours, one core", one, 0.75);
+    let (all, peer) =
+        duel(2, ours(literal, cores()), || with(radare2(), &["-qc", "/ no such words in it", "-n", path]));
+    table.times("/ text, 256 MiB", all, "radare2", peer, 0.1);
+    let (izz, strings) = duel(2, ours("izz", cores()), || with(Command::new("strings"), &["-a", path]));
+    table.times("izz, 256 MiB", izz, "strings", strings, 1.0);
+    table.memory("memory of izz, 256 MiB", peak(ours("izz", cores())()), 64);
+}
+
+/// The time to read a file in pieces and look for `needle` in each, which is the least that a search takes.
+fn plain_search(input: &Path, needle: &[u8]) -> std::io::Result<Duration> {
+    let start = Instant::now();
+    let finder = memchr::memmem::Finder::new(needle);
+    let mut file = File::open(input)?;
+    let mut buffer = vec![0; 1 << 18];
+    let mut hits = 0;
+    while let count @ 1.. = file.read(&mut buffer)? {
+        hits += finder.find_iter(&buffer[..count]).count();
+    }
+    if hits > 0 {
+        return Err(std::io::Error::other("the input holds what it should not"));
+    }
+    Ok(start.elapsed())
 }
 
 /// 256 MiB through a rap server on loopback, beside a plain copy of the same file through a socket.

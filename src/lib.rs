@@ -18,6 +18,8 @@ pub mod link;
 pub mod io;
 /// Object files: what the bytes mean.
 pub mod binary;
+/// Instructions, through one trait for every architecture.
+pub mod disasm;
 /// The shared core, each client's view, flags, options, hosts.
 pub mod session;
 /// The commands, one file per family, each declared next to its function.

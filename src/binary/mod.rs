@@ -7,14 +7,18 @@
 //! All virtual addresses are those of the session: as the file has them, moved to [`Object::base`].
 
 mod arch;
+pub mod core;
 mod archive;
 pub mod demangle;
 mod elf;
+pub mod lines;
 mod header;
 mod other;
 mod parse;
 mod pe;
 mod reader;
+pub mod registers;
+pub mod strings;
 
 use std::sync::Arc;
 

@@ -6,11 +6,13 @@ pub mod cache;
 pub mod comments;
 pub mod compare;
 pub mod config;
+pub mod corefile;
 pub mod flags;
 pub mod flagspaces;
 pub mod format;
 pub mod hash;
 pub mod help;
+pub mod lines;
 pub mod info;
 pub mod literal;
 pub mod local;
@@ -24,6 +26,7 @@ pub mod resize;
 pub mod script;
 pub mod search;
 pub mod seek;
+pub mod strings;
 pub mod system;
 pub mod write;
 pub mod yank;
@@ -188,6 +191,8 @@ pub const FAMILIES: &[&Family] = &[
     &search::FAMILY,
     &block::FAMILY,
     &comments::FAMILY,
+    &lines::FAMILY,
+    &corefile::FAMILY,
     &compare::FAMILY,
     &config::FAMILY,
     &flags::FAMILY,
@@ -200,6 +205,7 @@ pub const FAMILIES: &[&Family] = &[
     &info::FAMILY,
     &resize::FAMILY,
     &seek::FAMILY,
+    &strings::FAMILY,
     &write::FAMILY,
     &cache::FAMILY,
     &yank::FAMILY,

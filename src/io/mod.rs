@@ -186,6 +186,11 @@ pub trait Device: Send {
         None
     }
 
+    /// The same bytes for many threads at once, when the device can give them without being asked one by one.
+    fn shared(&self) -> Option<Arc<dyn scan::SharedRead>> {
+        None
+    }
+
     /// What tells this content from another of the same device: as long as it is the same, so are the bytes. `None`:
     /// that is not known.
     fn version(&self) -> Option<u128> {

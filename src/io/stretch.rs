@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::scan::Stretch;
+use super::scan::{Run, Stretch};
 use super::{Io, Read, SearchRequest, Settings};
 use crate::error::Result;
 use crate::output::Cancel;
@@ -42,6 +42,20 @@ impl Io {
             _ => length,
         };
         Ok(Stretch::Hole(cut(hole)))
+    }
+
+    /// Bytes from `address` that any thread can read by itself: they lie in one piece on a device that allows it, and
+    /// no write is held back over them.
+    pub fn run(&mut self, settings: &Settings, address: u64) -> Option<Run> {
+        let layer = self.layer(settings)?;
+        let (target, mut length) = self.piece(settings, address, u64::MAX);
+        let (fd, physical, _) = target.filter(|(_, _, access)| access.read)?;
+        if let Some((from, _)) = self.overlay.next(layer, address) {
+            length = length.min(from - address);
+        }
+        let reader = self.descriptor_mut(fd).ok()?.device().shared()?;
+        let length = length.min(reader.data(physical));
+        (length > 0).then(|| Run::new(reader, physical, length))
     }
 
     /// Many reads at once, each like [`Io::read`], with the number of bytes that were there in `done`. Those that begin

@@ -41,6 +41,11 @@ impl Core {
         }
         let object = if load.raw { None } else { self.object(fd) };
         let Some(object) = object.filter(|object| object.kind != Kind::Archive) else {
+            if !load.raw
+                && let Ok(Some(start)) = self.map_dump(fd)
+            {
+                return Ok(Some(start));
+            }
             self.io.map_whole(fd, load.address.unwrap_or(0))?;
             return Ok(None);
         };
@@ -82,7 +87,8 @@ impl Core {
         // The first one is mapped last, and so lies over the others.
         for segment in loads.into_iter().rev() {
             let rest = segment.vsize.saturating_sub(segment.size);
-            if rest > 0 {
+            // What a core file does not keep is unknown, not zero.
+            if rest > 0 && object.kind != Kind::Core {
                 let zeros = self.zeros(fd, rest)?;
                 let from = segment.vaddr.wrapping_add(segment.size);
                 let name = Some(format!("mmap.{}", segment.name));
@@ -164,6 +170,7 @@ impl Core {
             if let Some(main) = self.main_of(fd, &object) {
                 self.name("symbols", "main", main, 1);
             }
+            self.name_strings(fd, &object);
             if let Ok(relocations) = self.relocations(fd) {
                 for relocation in relocations.iter() {
                     if let Some(name) = relocation.name.as_deref().filter(|_| relocation.vaddr != 0) {

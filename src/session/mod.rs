@@ -6,8 +6,11 @@
 pub mod binaries;
 pub mod config;
 pub mod context;
+pub mod cores;
+pub mod disassembly;
 pub mod flags;
 pub mod hosts;
+pub mod lines;
 pub mod load;
 mod main_function;
 pub mod options;
@@ -16,6 +19,7 @@ pub mod scope;
 pub mod seek;
 pub mod servers;
 pub mod shell;
+pub mod strings;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -62,6 +66,10 @@ pub struct Core {
     pub aliases: Aliases,
     /// The write mask (`wm`), applied cyclically to outgoing bytes; empty means none.
     pub write_mask: Vec<u8>,
+    /// The core files.
+    pub core_files: cores::CoreFiles,
+    /// The line numbers of object files.
+    pub lines: lines::LineTables,
     /// The servers that were started from here (`=l`).
     pub servers: Servers,
 }

@@ -46,6 +46,9 @@ impl OptionSpec {
     }
 }
 
+/// Encodings of strings.
+const ENCODINGS: &[&str] = &["guess", "ascii", "utf8", "utf16le", "utf32le"];
+
 const fn option(name: &'static str, default: Default, summary: &'static str) -> OptionSpec {
     OptionSpec { name, default, summary, choices: &[] }
 }
@@ -148,9 +151,10 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("bin.filter", Bool(true), "make symbols fit for expressions"),
     option("bin.laddr", Address(0), "address that a library is loaded at"),
     option("bin.maxstr", Number(0), "longest string looked for, in characters; 0: any"),
-    option("bin.maxstrbuf", Address(0x00a0_0000), "largest area searched for strings, in bytes"),
+    option("bin.maxstrbuf", Address(0x00a0_0000), "largest section searched for strings when a file is opened, in bytes"),
     option("bin.minstr", Number(0), "shortest string looked for, in characters; 0: by format"),
     option("bin.relocs", Bool(true), "apply relocations"),
+    choice("bin.str.enc", Text("guess"), ENCODINGS, "encoding of the strings looked for"),
     option("bin.strings", Bool(true), "look for strings"),
     option("bin.verbose", Bool(false), "report oddities of files (accepted for scripts)"),
     option("cfg.bigendian", Bool(false), "numbers in memory have their high byte first"),

@@ -34,17 +34,22 @@ pub fn radare2() -> Option<Command> {
 }
 
 /// radare2 as a rap server, which ends with the value.
-struct Radare2 {
+pub struct Radare2 {
     process: Child,
     place: String,
 }
 
 impl Radare2 {
-    fn start() -> Option<Radare2> {
+    pub fn start() -> Option<Radare2> {
         let mut command = radare2()?;
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = command.arg(format!("rap://:{port}")).stdout(Stdio::null()).spawn().unwrap();
         Some(Radare2 { process, place: format!("127.0.0.1:{port}") })
+    }
+
+    /// `127.0.0.1:port`.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// A client; the server may still be starting.

@@ -3,6 +3,7 @@
 mod harness;
 
 mod commands;
+mod cores;
 mod crowd;
 mod devices;
 mod dialect;
@@ -11,11 +12,14 @@ mod flags;
 mod info;
 mod interop;
 mod interop_table;
+mod lines;
 mod print;
 mod program;
 mod rap;
 mod remote;
+mod sameness;
 mod search;
 mod security;
 mod shell;
+mod strings;
 mod tables;

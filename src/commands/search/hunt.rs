@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
+use super::code::CodeScan;
 use super::query::Query;
 use crate::error::Result;
-use crate::io::scan::{BackwardScan, Extent, Hit, Keyword, Pattern, Scan, Source, Stretch, Wanted};
+use crate::io::scan::{BackwardScan, Extent, Hit, Keyword, Pattern, Run, Scan, Source, Stretch, Sweep, Wanted};
 use crate::io::{Read, SearchRequest};
 use crate::output::Cancel;
 use crate::session::{Ctx, Session, scope};
@@ -34,8 +35,15 @@ pub struct Seen {
     pub whole: bool,
 }
 
-/// A hit, with its bytes if they came along.
-pub type Catch = (Hit, Option<Seen>);
+/// A hit, with its bytes if they came along, or with the kind and the name of what it is.
+pub struct Catch {
+    /// Where.
+    pub hit: Hit,
+    /// Its bytes.
+    pub seen: Option<Seen>,
+    /// What it is.
+    pub what: Option<(&'static str, String)>,
+}
 
 impl Frame {
     /// Room for what belongs to `hit`, and its first address.
@@ -60,8 +68,12 @@ impl Frame {
 pub enum Hunt<'p> {
     /// The device finds the hits, so that only they travel.
     Device(DeviceSearch<'p>),
-    /// The bytes are read and looked at here.
-    Forward(Scan<'p>),
+    /// The bytes are read and looked at here, by all cores.
+    Forward(Sweep<'p>),
+    /// The bytes are looked at as instructions.
+    Code(Box<CodeScan<'p>>),
+    /// The same in one go, for what counts its steps from the first byte.
+    Steps(Scan<'p>),
     /// The same, from the end.
     Backward(BackwardScan<'p>),
 }
@@ -85,35 +97,52 @@ pub struct DeviceSearch<'p> {
 impl<'p> Hunt<'p> {
     /// A search for what `query` asks for in `extent`, of which the caller takes at most `limit` hits (0: all), with
     /// the bytes in `frame`.
-    pub fn new(query: &'p Query, wanted: Wanted, extent: Extent, limit: u64, frame: Option<Frame>) -> Hunt<'p> {
+    ///
+    /// # Errors
+    /// When the architecture of the instructions that are looked for is not known.
+    pub fn new(query: &'p Query, wanted: Wanted, extent: Extent, limit: u64, frame: Option<Frame>) -> Result<Hunt<'p>> {
+        if let Some(code) = &query.code {
+            return CodeScan::new(code, extent).map(|scan| Hunt::Code(Box::new(scan)));
+        }
         let pattern = &query.pattern;
-        match pattern {
+        Ok(match pattern {
             _ if query.backward => Hunt::Backward(BackwardScan::new(pattern, wanted, extent)),
             Pattern::Bytes(keyword) if !keyword.is_fuzzy() => {
                 let (rest, found) = (Some(extent), VecDeque::new());
                 let free = extent.first;
                 Hunt::Device(DeviceSearch { keyword, pattern, wanted, rest, found, frame, free, limit })
             }
-            _ => Hunt::Forward(Scan::new(pattern, wanted, extent)),
-        }
+            Pattern::Other(_) => Hunt::Steps(Scan::new(pattern, wanted, extent)),
+            _ => Hunt::Forward(Sweep::new(pattern, wanted, extent)),
+        })
     }
 
-    /// The next hit, with its bytes if they came along; `None` when there is no other.
-    pub fn next(&mut self, session: &mut Session, cancel: &Cancel) -> Result<Option<Catch>> {
+    /// The next hit, with its bytes if they came along; `None` when there is no other. `step` hears now and then how
+    /// many bytes are done.
+    pub fn next(&mut self, session: &mut Session, cancel: &Cancel, step: &mut dyn FnMut(u64)) -> Result<Option<Catch>> {
         if let Hunt::Device(search) = self {
             if let Some(outcome) = search.next(session, cancel) {
                 return outcome;
             }
             let Some(rest) = search.rest else { return Ok(None) };
             // The device leaves it to us.
-            *self = Hunt::Forward(Scan::new(search.pattern, search.wanted, rest));
+            *self = Hunt::Forward(Sweep::new(search.pattern, search.wanted, rest));
         }
         let hit = match self {
-            Hunt::Forward(scan) => scan.next(&mut Memory(session), cancel)?,
+            Hunt::Forward(sweep) => sweep.next(&mut Memory(session), cancel, step)?,
+            Hunt::Steps(scan) => scan.next(&mut Memory(session), cancel)?,
             Hunt::Backward(scan) => scan.next(&mut Memory(session), cancel)?,
+            Hunt::Code(scan) => {
+                // Holes between maps are no places to refer to.
+                let maps: Vec<(u64, u64)> =
+                    session.with(|core, _| core.io.space.maps().iter().map(|map| (map.from, map.last())).collect());
+                let mapped = |address: u64| maps.iter().any(|(from, last)| *from <= address && address <= *last);
+                let found = scan.next(&mut Memory(session), &mapped, cancel, step)?;
+                return Ok(found.map(|(hit, kind, text)| Catch { hit, seen: None, what: Some((kind, text)) }));
+            }
             Hunt::Device(_) => None,
         };
-        Ok(hit.map(|hit| (hit, None)))
+        Ok(hit.map(|hit| Catch { hit, seen: None, what: None }))
     }
 }
 
@@ -124,7 +153,7 @@ impl DeviceSearch<'_> {
         loop {
             if let Some((address, seen)) = self.found.pop_front() {
                 self.free = address.saturating_add(length as u64);
-                return Some(Ok(Some((Hit { address, length }, seen))));
+                return Some(Ok(Some(Catch { hit: Hit { address, length }, seen, what: None })));
             }
             let Some(mut rest) = self.rest else { return Some(Ok(None)) };
             if !self.wanted.overlap {
@@ -209,6 +238,16 @@ fn behind(address: u64, extent: Extent) -> Option<Extent> {
 pub struct Memory<'s>(pub &'s mut Session);
 
 impl Source for Memory<'_> {
+    fn run(&mut self, address: u64) -> Option<Run> {
+        self.0.with(|core, view| {
+            if view.patch.is_some() {
+                return None;
+            }
+            let settings = scope::settings(core, view);
+            core.io.run(&settings, address)
+        })
+    }
+
     fn stretch(&mut self, address: u64, buffer: &mut [u8]) -> Result<Stretch> {
         self.0.with(|core, view| {
             let settings = scope::settings(core, view);

@@ -1,6 +1,11 @@
 //! `/`: search: text, bytes, numbers, expressions.
 
+mod code;
+mod constants;
+mod gadgets;
 mod hunt;
+mod magic;
+mod progress;
 mod query;
 mod range;
 mod run;
@@ -11,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::output::{Mode, Out};
 use crate::session::context::Args;
 use crate::session::{Permissions, Session, options};
+pub use hunt::Memory;
 use query::Query;
 pub use run::Work;
 
@@ -22,6 +28,8 @@ const TEXT: &[Arg] = &[Arg::new("text", ArgKind::Text)];
 const EXPRESSION: &[Arg] = &[Arg::new("/expression/", ArgKind::Text)];
 const HEX: &[Arg] = &[Arg::new("hex[:mask]", ArgKind::Text)];
 const NUMBERS: &[Arg] = &[Arg::new("n", ArgKind::Number).many()];
+const ADDRESS: &[Arg] = &[Arg::opt("address", ArgKind::Number)];
+const EXPRESSIONS: &[Arg] = &[Arg::new("expression[;...]", ArgKind::Text)];
 const BETWEEN: &[Arg] = &[Arg::new("min", ArgKind::Word), Arg::new("max", ArgKind::Number)];
 const BLOCK: &[Arg] = &[Arg::new("n", ArgKind::Number)];
 
@@ -225,6 +233,106 @@ const COMMANDS: &[Command] = &[
     search!("/bv2", NUMBERS, "find numbers of 2 bytes backwards", []),
     search!("/bv4", NUMBERS, "find numbers of 4 bytes backwards", []),
     search!("/bv8", NUMBERS, "find numbers of 8 bytes backwards", []),
+    Command {
+        details: "A signature is looked for at every place; what follows it must fit too.",
+        ..search!(
+            "/m",
+            &[],
+            "find files of known types by their signatures",
+            [
+                example("wx 89504e470d0a1a0a @ 7; /m", "0x00000007 hit0_0 image/png png"),
+                example("wx 89504e470d0a1a0a; /mj", r#"[{"offset":0,"type":"file","data":"image/png png"}]"#),
+            ]
+        )
+    },
+    search!("/mb", &[], "find object files", [example("wx cffaedfe; /mb", "0x00000000 hit0_0 mach064"),]),
+    search!(
+        "/c",
+        &[],
+        "find the constants of ciphers and digests",
+        [example("wx 637c777bf26b6fc53001672bfed7ab76 @ 4; /c", "0x00000004 hit0_0 AES S-box"),]
+    ),
+    Command {
+        details: "What is found is a key with all of its round keys, as programs keep it while they use it.",
+        ..search!("/ca", &[], "find expanded AES keys", [])
+    },
+    search!("/cd", &[], "find X.509 certificates (DER)", []),
+    search!("/cr", &[], "find private keys (DER and PEM)", []),
+    Command {
+        details: "Instructions are decoded one after the other in what may be executed (or in search.in, when that is \
+                  another place than io.maps). Without an address it is the seek that is referred to.",
+        ..search!(
+            "/r",
+            ADDRESS,
+            "find the instructions that refer to an address: calls, jumps, data",
+            [
+                example(
+                    "wx e80b0000000f84050000004883c001 @ 0; /r 0x10",
+                    "0x00000000 hit0_0 [CALL] call 0x10\n0x00000005 hit0_1 [CODE] je 0x10"
+                ),
+                example(
+                    "wx 488b05f9000000 @ 0; /rj 0x100",
+                    r#"[{"offset":0,"type":"DATA","data":"mov rax, qword [rip + 0xf9]"}]"#
+                ),
+            ]
+        )
+    },
+    search!(
+        "/rc",
+        ADDRESS,
+        "find the calls of an address",
+        [example("wx e80b000000eb09; /rc 0x10", "0x00000000 hit0_0 [CALL] call 0x10")]
+    ),
+    search!("/rx", ADDRESS, "find the calls of an address and the jumps to it", []),
+    search!("/rr", ADDRESS, "find the instructions that read an address", []),
+    search!("/rw", ADDRESS, "find the instructions that write to an address", []),
+    search!("/ra", &[], "find all references to what is mapped", []),
+    search!(
+        "/ac",
+        TEXT,
+        "find instructions by a part of their text; with ';' several in a row",
+        [example("wx 9058c3; /ac pop;ret", "0x00000001 hit0_0 [asm] pop rax; ret")]
+    ),
+    search!(
+        "/ad",
+        EXPRESSIONS,
+        "find instructions whose text regular expressions match; with ';' several in a row",
+        [example("wx 90415859c3 @ 0; /ad pop r[89];pop", "0x00000001 hit0_0 [asm] pop r8; pop rcx")]
+    ),
+    Command {
+        name: "/R",
+        args: &[Arg::opt("text", ArgKind::Text)],
+        summary: "find ROP gadgets (that have an instruction with this text)",
+        details: "A gadget is at most 5 instructions that end in a return, or in a jump or call through a register. \
+                  Each text is shown once. search.in and search.maxhits hold.",
+        modes: &[Mode::Json, Mode::Quiet],
+        examples: &[
+            Example {
+                line: "wx 83c4085b5dc3; e asm.bits=32; /R @(0 6)",
+                shows: "  0x00000000             83c408  add esp, 8\n  0x00000003                 5b  pop ebx\n  \
+                        0x00000004                 5d  pop ebp\n  0x00000005                 c3  ret\n\n  0x00000001 \
+                                      c408  les ecx, [eax]\n  0x00000003                 5b  pop ebx\n  0x00000004 \
+                                        5d  pop ebp\n  0x00000005                 c3  ret\n\n  0x00000002 \
+                                    085b5d  or byte [ebx + 0x5d], bl\n  0x00000005                 c3  ret\n",
+            },
+            Example { line: "wx 5fc3; /Rq pop @(0 2)", shows: "0x00000000: pop rdi; ret;" },
+            Example {
+                line: "wx 5fc3; /Rj @(0 2)",
+                shows: r#"[{"opcodes":[{"offset":0,"size":1,"opcode":"pop rdi","type":"pop"},{"offset":1,"size":1,"opcode":"ret","type":"ret"}],"retaddr":1,"size":2}]"#,
+            },
+        ],
+        run: Run::Session(|session, args, out| gadgets::list(session, args, out, false)),
+        ..SEARCH
+    },
+    Command {
+        name: "/R/",
+        args: &[Arg::new("expression", ArgKind::Text)],
+        summary: "find ROP gadgets that have an instruction which a regular expression matches",
+        modes: &[Mode::Json, Mode::Quiet],
+        examples: &[Example { line: "wx 5f5ec3; /R/q r[ds]i @(0 3)", shows: "0x00000000: pop rdi; pop rsi; ret;" }],
+        run: Run::Session(|session, args, out| gadgets::list(session, args, out, true)),
+        ..SEARCH
+    },
     Command {
         name: "//",
         summary: "repeat the last search",

@@ -4,19 +4,28 @@ use std::io::{Read, Seek, SeekFrom};
 
 use regex::bytes::RegexBuilder;
 
+use super::code::CodeQuery;
+use super::{constants, magic};
 use crate::commands::literal;
 use crate::commands::local;
 use crate::error::{Error, Kind, Result};
 use crate::io::scan::{Keyword, LONGEST, Pattern, REACH};
 use crate::session::Ctx;
 
+/// The kind and the name of what the bytes are, if they are what is looked for.
+pub type Recognise = fn(&[u8]) -> Option<(&'static str, String)>;
+
 /// How hits are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Shown {
     /// As text, with the characters around it.
     Text,
     /// As hexpairs.
     Hex,
+    /// By the name of what it is, if it really is: what is read at the hit decides.
+    Named(Recognise),
+    /// As instructions.
+    Code,
     /// As a number.
     Value {
         /// The high byte stands first.
@@ -29,6 +38,8 @@ pub enum Shown {
 pub struct Query {
     /// What is looked for.
     pub pattern: Pattern,
+    /// Which instructions are looked for, instead.
+    pub code: Option<CodeQuery>,
     /// How hits are shown.
     pub shown: Shown,
     /// From high to low addresses.
@@ -41,6 +52,10 @@ impl Query {
     /// What the command `name` (with its `/`, without a suffix for its mode) looks for.
     pub fn read(ctx: &mut Ctx<'_, '_>, name: &str) -> Result<Query> {
         let kind = name.strip_prefix('/').unwrap_or(name);
+        if let Some(code) = CodeQuery::read(ctx, kind)? {
+            let pattern = Pattern::Test(0, |_| None);
+            return Ok(Query { pattern, code: Some(code), shown: Shown::Code, backward: false, first_only: false });
+        }
         let (kind, backward) = kind.strip_prefix('b').map_or((kind, false), |kind| (kind, true));
         let (kind, other) = kind.strip_prefix('!').map_or((kind, false), |kind| (kind, true));
         let (pattern, shown) = read(ctx, kind)?;
@@ -48,18 +63,18 @@ impl Query {
             Pattern::Bytes(keyword) if other => Pattern::Other(keyword),
             pattern => pattern,
         };
-        Ok(Query { pattern, shown, backward, first_only: other })
+        Ok(Query { pattern, code: None, shown, backward, first_only: other })
     }
 
     /// Whether the command `name` is one search that its arguments describe.
     pub fn is_simple(name: &str) -> bool {
-        !matches!(name, "//" | "/+" | "/P")
+        !matches!(name, "//" | "/+" | "/P" | "/R" | "/R/")
     }
 
     /// A search for exactly `bytes`.
     pub fn bytes(bytes: Vec<u8>) -> Result<Query> {
         let pattern = Pattern::Bytes(Keyword::new(bytes, None, 0)?);
-        Ok(Query { pattern, shown: Shown::Hex, backward: false, first_only: false })
+        Ok(Query { pattern, code: None, shown: Shown::Hex, backward: false, first_only: false })
     }
 }
 
@@ -77,6 +92,12 @@ fn read(ctx: &mut Ctx<'_, '_>, kind: &str) -> Result<(Pattern, Shown)> {
             (keyword(ctx, value, mask)?, Shown::Hex)
         }
         "z" => (strings(ctx)?, Shown::Text),
+        "m" => magic::files()?,
+        "mb" => magic::objects()?,
+        "c" => constants::tables()?,
+        "ca" => constants::keys(),
+        "cd" => constants::certificates()?,
+        "cr" => constants::private_keys()?,
         "F" => {
             let bytes = file(ctx)?;
             (keyword(ctx, bytes, None)?, Shown::Hex)

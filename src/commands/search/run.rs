@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::hunt::{Frame, Hunt, Seen};
-use super::query::{Query, Shown};
+use super::hunt::{Catch, Frame, Hunt, Seen};
+use super::progress::Progress;
+use super::query::{Query, Recognise, Shown};
 use super::range;
 use crate::commands::literal;
 use crate::error::{Error, Kind, Result};
@@ -44,6 +45,9 @@ struct Row<'a> {
     size: usize,
     #[serde(skip)]
     name: &'a str,
+    /// Whether rows say the kind.
+    #[serde(skip)]
+    labelled: bool,
 }
 
 impl Item for Row<'_> {
@@ -51,6 +55,9 @@ impl Item for Row<'_> {
         let Row { offset, name, .. } = self;
         match (&self.data, self.value) {
             (_, Some(value)) => writeln!(out, "0x{offset:08x} {name} 0x{value:x}"),
+            (Some(data), _) if self.labelled => {
+                writeln!(out, "0x{offset:08x} {name} [{}] {data}", self.kind.unwrap_or_default())
+            }
             (Some(data), _) if self.kind == Some("string") => writeln!(out, "0x{offset:08x} {name} \"{data}\""),
             (data, _) => writeln!(out, "0x{offset:08x} {name} {}", data.as_deref().unwrap_or_default()),
         }
@@ -106,6 +113,7 @@ impl Options {
         }
         match (query.shown, &query.pattern) {
             (Shown::Text, _) => Some(Frame { bytes: SHOWN, around: AROUND }),
+            (Shown::Named(_) | Shown::Code, _) => None,
             (Shown::Hex, Pattern::Bytes(keyword)) if keyword.is_exact() => None,
             _ => Some(Frame { bytes: SHOWN, around: 0 }),
         }
@@ -136,7 +144,8 @@ pub fn run(
     let (options, mut extents) = session.with(|core, view| {
         let mut ctx = Ctx { core, view, out, args };
         let options = Options::read(&mut ctx)?;
-        Ok::<_, Error>((options, range::extents(&ctx)?))
+        let extents = if query.code.is_some() { range::code(&mut ctx)? } else { range::extents(&mut ctx)? };
+        Ok::<_, Error>((options, extents))
     })?;
     if query.backward {
         extents.reverse();
@@ -145,16 +154,25 @@ pub fn run(
     let cancel = out.cancel().clone();
     let frame = options.frame(query, out.mode());
     let mut count = 0;
+    let mut progress = Progress::new(out, &extents);
     session.view.last = 0;
     for extent in extents {
         if out.is_terminal() {
             out.note(format_args!("Searching {} bytes in [0x{:x}-0x{:x}]", extent.length(), extent.first, extent.last));
         }
         let left = if most == 0 { 0 } else { most - count };
-        let mut hunt = Hunt::new(query, options.wanted, extent, left, frame);
-        while let Some((hit, seen)) = hunt.next(session, &cancel)? {
+        let mut hunt = Hunt::new(query, options.wanted, extent, left, frame)?;
+        while let Some(Catch { hit, seen, what }) = hunt.next(session, &cancel, &mut |done| progress.step(done))? {
+            progress.hide();
             // Only hits that are shown count.
             cancel.check()?;
+            let what = match query.shown {
+                Shown::Named(recognise) => match named(session, recognise, hit, args, out)? {
+                    Some(what) => Some(what),
+                    None => continue,
+                },
+                _ => what,
+            };
             let name = format!("{}{}_{count}", options.prefix, options.number);
             count += 1;
             session.view.last = count;
@@ -164,7 +182,7 @@ pub fn run(
                 }
                 (_, seen) => seen.unwrap_or_default(),
             };
-            found(session, query, &options, &name, hit, &seen, out)?;
+            found(session, query, &options, &name, hit, &seen, what, out)?;
             if options.flags && count == FLAGS {
                 out.note(format_args!("no flags for further hits: {FLAGS} are enough"));
             }
@@ -183,7 +201,9 @@ pub fn run(
                 return Ok(());
             }
         }
+        progress.pass(extent);
     }
+    drop(progress);
     if out.is_terminal() {
         out.note(format_args!("hits: {count}"));
     }
@@ -194,19 +214,38 @@ pub fn run(
 pub fn first(session: &mut Session, query: &Query, args: &Args, out: &mut Out<'_>) -> Result<Option<Hit>> {
     let cancel = out.cancel().clone();
     let (wanted, extents) = session.with(|core, view| {
-        let ctx = Ctx { core, view, out, args };
+        let mut ctx = Ctx { core, view, out, args };
         let wanted = Wanted { align: ctx.option_number("search.align"), overlap: true };
-        Ok::<_, Error>((wanted, range::extents(&ctx)?))
+        Ok::<_, Error>((wanted, range::extents(&mut ctx)?))
     })?;
     for extent in extents {
-        if let Some((hit, _)) = Hunt::new(query, wanted, extent, 1, None).next(session, &cancel)? {
-            return Ok(Some(hit));
+        if let Some(found) = Hunt::new(query, wanted, extent, 1, None)?.next(session, &cancel, &mut |_| {})? {
+            return Ok(Some(found.hit));
         }
     }
     Ok(None)
 }
 
+/// Bytes that are read to recognise what lies at a hit.
+const SIGHT: usize = 4096;
+
+/// The kind and the name of what lies at `hit`.
+fn named(
+    session: &mut Session,
+    recognise: Recognise,
+    hit: Hit,
+    args: &Args,
+    out: &mut Out<'_>,
+) -> Result<Option<(&'static str, String)>> {
+    let room = usize::try_from((u64::MAX - hit.address).saturating_add(1)).unwrap_or(SIGHT);
+    let mut bytes = vec![0; SIGHT.max(hit.length).min(room)];
+    let there = session.with(|core, view| Ctx { core, view, out, args }.read_into(hit.address, &mut bytes))?;
+    bytes.truncate(there);
+    Ok(recognise(&bytes))
+}
+
 /// Prints a hit and sets its flag.
+#[allow(clippy::too_many_arguments, reason = "what is known of one hit")]
 fn found(
     session: &mut Session,
     query: &Query,
@@ -214,6 +253,7 @@ fn found(
     name: &str,
     hit: Hit,
     seen: &Seen,
+    what: Option<(&'static str, String)>,
     out: &mut Out<'_>,
 ) -> Result<()> {
     if options.flags && session.view.last <= FLAGS {
@@ -228,7 +268,11 @@ fn found(
     let own = seen.bytes.get(seen.before..seen.before + seen.own).unwrap_or_default();
     let more = if hit.length > SHOWN { "..." } else { "" };
     let (mut kind, mut data, mut value) = (None, None, None);
+    let labelled = matches!(query.shown, Shown::Code);
     match (query.shown, &query.pattern) {
+        (Shown::Named(_) | Shown::Code, _) => {
+            (kind, data) = what.map_or((None, None), |(kind, name)| (Some(kind), Some(visible(&name).into_owned())));
+        }
         (Shown::Text, _) => (kind, data) = (Some("string"), Some(text(seen))),
         (Shown::Hex, Pattern::Bytes(keyword)) if keyword.is_exact() => {
             let bytes = &keyword.value()[..hit.length.min(SHOWN)];
@@ -237,7 +281,7 @@ fn found(
         (Shown::Hex, _) => (kind, data) = (Some("hexpair"), Some(format!("{}{more}", faster_hex::hex_string(own)))),
         (Shown::Value { big_endian }, _) => value = Some(literal::value(own, big_endian)),
     }
-    out.item(&Row { offset: hit.address, kind, data, value, size: hit.length, name })?;
+    out.item(&Row { offset: hit.address, kind, data, value, size: hit.length, name, labelled })?;
     if out.is_terminal() { out.flush() } else { Ok(()) }
 }
 

@@ -47,7 +47,7 @@ pub fn blocks(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<(
                 .hint(format!("from 1 to the block size, which is at most {LARGEST}")));
         }
         let here = ctx.view.seek;
-        Ok((least as usize, ctx.read(here, size)?, here, range::extents(&ctx)?))
+        Ok((least as usize, ctx.read(here, size)?, here, range::extents(&mut ctx)?))
     })?;
     let mut block = vec![0; model.len()];
     let mut number = 0;

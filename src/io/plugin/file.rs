@@ -3,6 +3,7 @@
 use std::fs::{File, FileType};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::SeekFrom;
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::{Plugin, Touches, short};
 use crate::error::{Error, Kind, Result};
 use crate::io::beneath::{self, How};
+use crate::io::scan::SharedRead;
 use crate::io::sigbus::Mapping;
 use crate::io::{Access, Device, Info, Latency, Open};
 use crate::uri::Uri;
@@ -47,7 +49,7 @@ enum Extent {
 /// An open file. Files opened read-only are mapped; those opened for writing are read with pread alone, because a
 /// mapping need not see what pwrite does on every file system, and nothing is won by it.
 pub struct OnDisk {
-    file: File,
+    file: Arc<File>,
     access: Access,
     extent: Extent,
     /// Whether the file may be mapped.
@@ -123,7 +125,7 @@ impl OnDisk {
             if file_type.is_block_device() { Extent::Block } else { Extent::Endless }
         };
         let maps = maps && extent == Extent::Regular && access.read && !access.write;
-        Ok(OnDisk { file, access, extent, maps, mapping: None, tried: 0 })
+        Ok(OnDisk { file: Arc::new(file), access, extent, maps, mapping: None, tried: 0 })
     }
 
     fn size(&self) -> Option<u64> {
@@ -155,6 +157,30 @@ impl OnDisk {
             self.tried = 0;
         }
         whole
+    }
+}
+
+/// A regular file, read with pread by whoever wants to.
+struct Shared(Arc<File>);
+
+impl SharedRead for Shared {
+    fn read_at(&self, address: u64, buffer: &mut [u8]) -> Result<usize> {
+        loop {
+            match self.0.read_at(buffer, address) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                done => return done.map_err(|error| Error::os(&error)),
+            }
+        }
+    }
+
+    fn data(&self, address: u64) -> u64 {
+        let Ok(size) = self.0.metadata().map(|metadata| metadata.len()) else { return 0 };
+        if address >= size {
+            return 0;
+        }
+        // Where the file system does not know of holes, all is data.
+        let end = rustix::fs::seek(&*self.0, SeekFrom::Hole(address)).unwrap_or(size);
+        end.min(size) - address.min(end)
     }
 }
 
@@ -222,6 +248,10 @@ impl Device for OnDisk {
             Err(rustix::io::Errno::NXIO) => self.size().unwrap_or(0).saturating_sub(address),
             Err(_) => 0,
         }
+    }
+
+    fn shared(&self) -> Option<Arc<dyn SharedRead>> {
+        (self.extent == Extent::Regular).then(|| Arc::new(Shared(Arc::clone(&self.file))) as Arc<dyn SharedRead>)
     }
 
     fn resize(&mut self, size: u64) -> Result<()> {

@@ -2,11 +2,15 @@
 //! holes are passed without being read.
 
 mod pattern;
+mod sweep;
+pub mod text;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use pattern::{Found, Piece};
 pub use pattern::{Keyword, LONGEST, Pattern, REACH};
+pub use sweep::Sweep;
 
 use crate::error::Result;
 use crate::output::Cancel;
@@ -30,6 +34,49 @@ pub trait Source {
     /// Reads what lies at `address` into `buffer` (which is not empty), or says that nothing does. A stretch may be
     /// shorter than what really lies there.
     fn stretch(&mut self, address: u64, buffer: &mut [u8]) -> Result<Stretch>;
+
+    /// Bytes from `address` that any thread can read without the source, if there are such.
+    fn run(&mut self, _address: u64) -> Option<Run> {
+        None
+    }
+}
+
+/// Reads from any thread, and from many at once: what a local file gives besides its device.
+pub trait SharedRead: Send + Sync {
+    /// Reads at a physical address, like [`super::Device::read_at`].
+    fn read_at(&self, address: u64, buffer: &mut [u8]) -> Result<usize>;
+
+    /// How many bytes from `address` are there in one piece: neither behind the end nor in a hole.
+    fn data(&self, address: u64) -> u64;
+}
+
+/// Bytes in one piece that many threads may read at once.
+#[derive(Clone)]
+pub struct Run {
+    reader: Arc<dyn SharedRead>,
+    /// Physical address of the first.
+    first: u64,
+    /// How many there are.
+    pub length: u64,
+}
+
+impl Run {
+    /// `length` bytes from the physical address `first` of what `reader` reads.
+    pub fn new(reader: Arc<dyn SharedRead>, first: u64, length: u64) -> Run {
+        Run { reader, first, length }
+    }
+
+    /// Fills `buffer` from `offset`; returns how many bytes were there.
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.reader.read_at(self.first + offset + done as u64, &mut buffer[done..])? {
+                0 => break,
+                count => done += count,
+            }
+        }
+        Ok(done)
+    }
 }
 
 /// Addresses, both ends included.

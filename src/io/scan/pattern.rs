@@ -151,6 +151,10 @@ pub enum Pattern {
     Regex(Box<Regex>),
     /// Whole strings of printable ASCII of a length in this range (inclusive).
     Strings(usize, usize),
+    /// Text of at least so many characters, in any of the encodings of [`super::text`].
+    Text(usize),
+    /// What a test of the bytes from a place on recognises, by so many bytes at most; it says how many of them.
+    Test(usize, fn(&[u8]) -> Option<usize>),
     /// Numbers of so many bytes between two others.
     Values {
         /// 1, 2, 4 or 8 bytes.
@@ -194,14 +198,15 @@ impl Pattern {
     pub fn reach(&self) -> usize {
         match self {
             Pattern::Bytes(keyword) | Pattern::Other(keyword) => keyword.value.len() - 1,
-            Pattern::Regex(_) | Pattern::Strings(..) => REACH,
+            Pattern::Regex(_) | Pattern::Strings(..) | Pattern::Text(_) => REACH,
+            Pattern::Test(most, _) => most.saturating_sub(1),
             Pattern::Values { width, .. } => width - 1,
         }
     }
 
     /// Whether what lies before a place matters to what starts there.
     pub fn looks_back(&self) -> bool {
-        matches!(self, Pattern::Regex(_) | Pattern::Strings(..) | Pattern::Other(_))
+        matches!(self, Pattern::Regex(_) | Pattern::Strings(..) | Pattern::Text(_) | Pattern::Other(_))
     }
 
     /// Whether something may be found where all bytes are zero.
@@ -272,6 +277,21 @@ impl Pattern {
                     if start >= bytes.len() {
                         return Found::Nothing(bytes.len());
                     }
+                }
+            }
+            Pattern::Test(_, test) => {
+                let end = if piece.last { bytes.len() } else { open };
+                for start in at..end {
+                    if let Some(length) = test(&bytes[start..]).filter(|length| *length > 0) {
+                        return Found::Hit(start..(start + length).min(bytes.len()));
+                    }
+                }
+                nothing
+            }
+            Pattern::Text(min) => {
+                match super::text::find(bytes, at, if piece.last { bytes.len() } else { open }, *min) {
+                    Ok(text) => Found::Hit(text.place),
+                    Err(next) => Found::Nothing(next),
                 }
             }
             Pattern::Values { width, min, max, big_endian } => {

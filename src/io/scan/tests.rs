@@ -263,3 +263,113 @@ fn a_search_ends_when_it_is_asked_to() {
     cancel.set();
     assert!(scan.next(&mut memory, &cancel).is_err());
 }
+
+/// Bytes that may be read by many threads, except for some pieces.
+struct Shareable {
+    memory: Memory,
+    bytes: Arc<Vec<u8>>,
+    /// Every other piece of this size is not shared.
+    piece: u64,
+}
+
+struct Bytes(Arc<Vec<u8>>);
+
+impl SharedRead for Bytes {
+    fn read_at(&self, address: u64, buffer: &mut [u8]) -> Result<usize> {
+        let rest = self.0.get(address as usize..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+    fn data(&self, address: u64) -> u64 {
+        (self.0.len() as u64).saturating_sub(address)
+    }
+}
+
+impl Source for Shareable {
+    fn stretch(&mut self, address: u64, buffer: &mut [u8]) -> Result<Stretch> {
+        self.memory.stretch(address, buffer)
+    }
+    fn run(&mut self, address: u64) -> Option<Run> {
+        let shared = (address / self.piece).is_multiple_of(2) && address < self.bytes.len() as u64;
+        let length =
+            (self.piece - address % self.piece).min(self.bytes.len() as u64 - address.min(self.bytes.len() as u64));
+        shared.then(|| Run::new(Arc::new(Bytes(Arc::clone(&self.bytes))), address, length))
+    }
+}
+
+fn swept(pattern: &Pattern, wanted: Wanted, extent: Extent, source: &mut Shareable) -> Vec<Hit> {
+    let mut sweep = Sweep::new(pattern, wanted, extent);
+    let cancel = Cancel::new();
+    std::iter::from_fn(|| sweep.next(source, &cancel, &mut |_| {}).unwrap()).collect()
+}
+
+fn scanned(pattern: &Pattern, wanted: Wanted, extent: Extent, memory: &mut Memory) -> Vec<Hit> {
+    let mut scan = Scan::new(pattern, wanted, extent);
+    let cancel = Cancel::new();
+    std::iter::from_fn(|| scan.next(memory, &cancel).unwrap()).collect()
+}
+
+fn letters(length: usize, seed: u64, kinds: u8) -> Vec<u8> {
+    let mut state = seed | 1;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            b'a' + (state >> 33) as u8 % kinds
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn all_cores_find_what_one_finds(
+        seed in any::<u64>(), length in 1usize..20_000, kinds in 1u8..4, align in 0u64..4, overlap in any::<bool>(),
+        piece in 1u64..9000, first in 0u64..500,
+    ) {
+        let bytes = letters(length, seed, kinds);
+        let extent = Extent { first, last: first + length as u64 };
+        let wanted = Wanted { align, overlap };
+        let masked = Keyword::new(b"aba".to_vec(), Some(vec![0xff, 0, 0xff]), 0).unwrap();
+        let values = Pattern::Values { width: 2, min: 0x6161, max: 0x6162, big_endian: false };
+        for pattern in [keyword(b"aa"), keyword(b"abab"), Pattern::Bytes(masked), values] {
+            let mut source = Shareable { memory: Memory::of(&bytes, 300), bytes: Arc::new(bytes.clone()), piece };
+            let mut memory = Memory::of(&bytes, usize::MAX);
+            prop_assert_eq!(
+                swept(&pattern, wanted, extent, &mut source), scanned(&pattern, wanted, extent, &mut memory)
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+    #[test]
+    fn all_cores_find_what_one_finds_of_expressions(
+        seed in any::<u64>(), length in 200_000usize..900_000, overlap in any::<bool>(), piece in 150_000u64..800_000,
+    ) {
+        let mut bytes = letters(length, seed, 3);
+        // What crosses the borders of segments.
+        for at in (0..length).step_by(131_072) {
+            let end = (at + 900).min(length);
+            bytes[at.saturating_sub(700)..end].fill(b'd');
+        }
+        bytes.iter_mut().filter(|byte| **byte == b'b').for_each(|byte| *byte = 0);
+        let extent = Extent { first: 0, last: u64::MAX };
+        let wanted = Wanted { align: 0, overlap };
+        let patterns = if overlap {
+            vec![regex(r"cc+a\x00"), regex(r"dc")]
+        } else {
+            vec![regex(r"aaaa+\x00"), regex("d+"), regex("dddd"), Pattern::Strings(1000, 2000), Pattern::Text(4)]
+        };
+        for pattern in patterns {
+            let mut source = Shareable { memory: Memory::of(&bytes, 70_000), bytes: Arc::new(bytes.clone()), piece };
+            let mut memory = Memory::of(&bytes, usize::MAX);
+            prop_assert_eq!(
+                swept(&pattern, wanted, extent, &mut source), scanned(&pattern, wanted, extent, &mut memory)
+            );
+        }
+    }
+}
