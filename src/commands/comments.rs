@@ -1,4 +1,4 @@
-//! `C`: comments at addresses.
+//! `CC`: comments at addresses.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,7 @@ use crate::output::{Item, Mode, Style, visible};
 use crate::session::{Ctx, Permissions};
 
 /// The family.
-pub const FAMILY: Family = Family { name: "C", summary: "comments at addresses", commands: COMMANDS };
+pub const FAMILY: Family = Family { name: "CC", summary: "comments at addresses", commands: COMMANDS };
 
 /// The longest comment, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -70,12 +70,20 @@ const COMMANDS: &[Command] = &[
     },
 ];
 
+/// A comment in a listing.
 #[derive(Serialize)]
-struct Row<'a> {
+pub(super) struct Row<'a> {
     offset: u64,
     #[serde(rename = "type")]
     kind: &'static str,
     name: &'a str,
+}
+
+impl<'a> Row<'a> {
+    /// The comment `name` at `offset`.
+    pub(super) fn new(offset: u64, name: &'a str) -> Row<'a> {
+        Row { offset, kind: "CCu", name }
+    }
 }
 
 impl Item for Row<'_> {
@@ -94,7 +102,7 @@ impl Item for Row<'_> {
 fn comment(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     if ctx.args.words.is_empty() {
         let mut comments = ctx.core.comments.iter();
-        return comments.try_for_each(|(offset, name)| ctx.out.item(&Row { offset: *offset, kind: "CCu", name }));
+        return comments.try_for_each(|(offset, name)| ctx.out.item(&Row::new(*offset, name)));
     }
     let text = given(ctx)?;
     let text = match ctx.core.comments.get(&ctx.view.seek) {
@@ -106,11 +114,16 @@ fn comment(ctx: &mut Ctx<'_, '_>) -> Result<()> {
 
 /// The text that the arguments stand for.
 fn given(ctx: &Ctx<'_, '_>) -> Result<String> {
-    let bytes = match ctx.args.text.strip_prefix("base64:") {
+    decode(&ctx.args.text)
+}
+
+/// `text` with its escapes taken for what they mean, or decoded when it is `base64:...`.
+pub(super) fn decode(text: &str) -> Result<String> {
+    let bytes = match text.strip_prefix("base64:") {
         Some(encoded) => BASE64
             .decode(encoded.trim())
             .map_err(|error| Error::new(Kind::Usage, format!("'{}' is not base64: {error}", visible(encoded))))?,
-        None => literal::unescape(&ctx.args.text)?,
+        None => literal::unescape(text)?,
     };
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

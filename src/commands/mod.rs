@@ -15,6 +15,7 @@ pub mod literal;
 pub mod local;
 pub mod maps;
 pub mod math;
+pub mod metadata;
 pub mod open;
 pub mod print;
 pub mod reference;
@@ -186,6 +187,7 @@ pub const FAMILIES: &[&Family] = &[
     &remote::FAMILY,
     &search::FAMILY,
     &block::FAMILY,
+    &metadata::FAMILY,
     &comments::FAMILY,
     &compare::FAMILY,
     &config::FAMILY,

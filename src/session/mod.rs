@@ -7,6 +7,7 @@ pub mod config;
 pub mod context;
 pub mod flags;
 pub mod hosts;
+pub mod metadata;
 pub mod options;
 pub mod reach;
 pub mod scope;
@@ -23,6 +24,7 @@ pub use config::{Config, Value};
 pub use context::Ctx;
 pub use flags::Flags;
 pub use hosts::Hosts;
+pub use metadata::Metadata;
 pub use reach::Reach;
 pub use servers::{Doors, Servers};
 pub use shell::{Aliases, ShellState};
@@ -45,6 +47,8 @@ pub struct Core {
     pub flags: Flags,
     /// Comments by address.
     pub comments: BTreeMap<u64, String>,
+    /// What bytes are: data, text, records.
+    pub metadata: Metadata,
     /// The yank clipboard: where the bytes came from, and the bytes.
     pub yank: Option<(u64, Vec<u8>)>,
     /// Named `pf` formats.
