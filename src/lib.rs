@@ -16,6 +16,8 @@ pub mod protocol;
 pub mod link;
 /// The IO subsystem: devices, plugins, descriptors, maps, the write overlay.
 pub mod io;
+/// Object files: what the bytes mean.
+pub mod binary;
 /// The shared core, each client's view, flags, options, hosts.
 pub mod session;
 /// The commands, one file per family, each declared next to its function.

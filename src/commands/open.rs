@@ -13,7 +13,7 @@ use crate::io::{Access, Device, Open};
 use crate::output::{Item, Mode, Out, Style, visible};
 use crate::session::context::Args;
 use crate::session::reach::opening;
-use crate::session::{Core, Ctx, Permissions, Session, View};
+use crate::session::{Core, Ctx, Load, Permissions, Session, View};
 use crate::uri::Uri;
 
 /// The family.
@@ -77,7 +77,7 @@ const COMMANDS: &[Command] = &[
         summary: "open a file or URI for reading and writing",
         needs: OPENING.and(Permissions::WRITE),
         examples: &[Example { line: "o+ malloc://8; o.", shows: "malloc://8" }],
-        run: Run::Session(|session, args, out| open(session, args, out, Access::RWX, false)),
+        run: Run::Session(|session, args, out| open(session, args, out, Access::RWX, false, false)),
         ..Command::DEFAULT
     },
     Command {
@@ -85,7 +85,7 @@ const COMMANDS: &[Command] = &[
         args: FILE,
         summary: "the same, and create the file when there is none",
         needs: OPENING.and(Permissions::WRITE),
-        run: Run::Session(|session, args, out| open(session, args, out, Access::RWX, true)),
+        run: Run::Session(|session, args, out| open(session, args, out, Access::RWX, true, false)),
         ..Command::DEFAULT
     },
     Command {
@@ -94,7 +94,7 @@ const COMMANDS: &[Command] = &[
         summary: "open a file or URI as plain bytes, whatever its format",
         needs: OPENING,
         examples: &[Example { line: "on hex://41424344 0x800; p8 4 @ 0x800", shows: "41424344" }],
-        run: Run::Session(|session, args, out| open(session, args, out, Access::RX, false)),
+        run: Run::Session(|session, args, out| open(session, args, out, Access::RX, false, true)),
         ..Command::DEFAULT
     },
     Command {
@@ -103,7 +103,7 @@ const COMMANDS: &[Command] = &[
         summary: "the same for reading and writing",
         needs: OPENING.and(Permissions::WRITE),
         examples: &[Example { line: "on+ hex://41424344 0x800; o.", shows: "hex://41424344" }],
-        run: Run::Session(|session, args, out| open(session, args, out, Access::RWX, false)),
+        run: Run::Session(|session, args, out| open(session, args, out, Access::RWX, false, true)),
         ..Command::DEFAULT
     },
     Command {
@@ -199,11 +199,11 @@ const COMMANDS: &[Command] = &[
     },
 ];
 
-/// Opens `uri`, maps all of it at `address` (default: 0) and makes it current.
-pub fn open_uri(core: &mut Core, uri: &Uri, open: &Open, address: Option<u64>) -> Result<u32> {
+/// Opens `uri`, maps it as [`Core::load`] does and makes it current. Returns its number, and where it starts running.
+pub fn open_uri(core: &mut Core, uri: &Uri, open: &Open, load: Load) -> Result<(u32, Option<u64>)> {
     let fd = core.io.open(uri, open)?;
-    core.io.map_whole(fd, address.unwrap_or(0))?;
-    Ok(fd)
+    let entry = core.load(fd, load)?;
+    Ok((fd, entry))
 }
 
 /// Refuses when the client lacks `needed`: for commands that need it only with some arguments.
@@ -220,13 +220,20 @@ pub(super) fn descriptor(number: u64) -> Result<u32> {
 fn o(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
     if !args.words.is_empty() {
         require(&session.view, OPENING, "o")?;
-        return open(session, args, out, Access::RX, false);
+        return open(session, args, out, Access::RX, false, false);
     }
     session.with(|core, _| rows(core).iter().try_for_each(|row| out.item(row)))
 }
 
 /// Opens the URI of the first argument. The core is not locked meanwhile: a peer may take its time.
-fn open(session: &mut Session, args: &Args, out: &mut Out<'_>, access: Access, create: bool) -> Result<()> {
+fn open(
+    session: &mut Session,
+    args: &Args,
+    out: &mut Out<'_>,
+    access: Access,
+    create: bool,
+    raw: bool,
+) -> Result<()> {
     let uri = locate(&session.view, &args.words[0]);
     let (address, open) = session.with(|core, view| {
         let mut ctx = Ctx { core, view, out: &mut *out, args };
@@ -236,7 +243,7 @@ fn open(session: &mut Session, args: &Args, out: &mut Out<'_>, access: Access, c
     let device = reach(&uri, &open, out)?;
     session.with(|core, _| {
         let fd = core.io.admit(&uri, &open, device);
-        core.io.map_whole(fd, address.unwrap_or(0)).map(drop)
+        core.load(fd, Load { address, raw, known: !raw }).map(drop)
     })
 }
 
@@ -407,13 +414,18 @@ fn close(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let fd = descriptor(ctx.required(0)?)?;
     let uri = ctx.core.io.descriptor(fd)?.uri.clone();
     nothing_pending(ctx.core.io.pending_on(fd), &uri)?;
-    ctx.core.io.close(fd)
+    ctx.core.close(fd)
 }
 
 fn close_all(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     nothing_pending(ctx.core.io.pending() as u64, "what is open")?;
     let all: Vec<u32> = ctx.core.io.descriptors().map(|descriptor| descriptor.fd).collect();
-    all.into_iter().try_for_each(|fd| ctx.core.io.close(fd))?;
+    for fd in all {
+        // It may have gone along with another.
+        if ctx.core.io.descriptor(fd).is_ok() {
+            ctx.core.close(fd)?;
+        }
+    }
     // What was committed is history of devices that are gone.
     ctx.core.io.discard();
     Ok(())

@@ -18,6 +18,7 @@ pub mod space;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -267,10 +268,23 @@ pub struct Descriptor {
     requested: Access,
     /// The size that maps over the whole device were made for; a file may have grown since.
     mapped_size: Option<u64>,
+    serial: u64,
     device: Box<dyn Device>,
 }
 
+/// Counts devices that were put behind descriptors in this process.
+static SERIAL: AtomicU64 = AtomicU64::new(1);
+
+fn serial() -> u64 {
+    SERIAL.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Descriptor {
+    /// What tells this device from every other that was ever open: what is known of it holds as long as this is the
+    /// same.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
     /// The device behind the number.
     pub fn device(&mut self) -> &mut dyn Device {
         &mut *self.device
@@ -345,6 +359,7 @@ impl Io {
         let old = std::mem::replace(&mut descriptor.access, access);
         descriptor.requested = open.access;
         descriptor.device = pages::wrap(device);
+        descriptor.serial = serial();
         if let (Some(mapped), Some(size)) = (descriptor.mapped_size, size) {
             descriptor.mapped_size = Some(size);
             self.space.resized(fd, mapped, size);
@@ -361,7 +376,15 @@ impl Io {
     pub fn adopt(&mut self, uri: &str, access: Access, device: Box<dyn Device>) -> u32 {
         let fd = (3..).find(|fd| !self.descriptors.contains_key(fd)).expect("fewer than 2^32 descriptors");
         let device = pages::wrap(device);
-        let descriptor = Descriptor { fd, uri: uri.to_string(), access, requested: access, mapped_size: None, device };
+        let descriptor = Descriptor {
+            fd,
+            uri: uri.to_string(),
+            access,
+            requested: access,
+            mapped_size: None,
+            serial: serial(),
+            device,
+        };
         self.descriptors.insert(fd, descriptor);
         self.current = Some(fd);
         fd

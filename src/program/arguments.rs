@@ -26,6 +26,10 @@ pub struct Arguments {
     pub quick: bool,
     /// `-w`: open for writing.
     pub write: bool,
+    /// `-n`: show the file as plain bytes; `-nn`: but know its format.
+    pub raw: u8,
+    /// `-B`: expression of the base address of an object file.
+    pub base: Option<String>,
     /// `-N`: skip the rc file.
     pub no_rc: bool,
     /// `-b`: word size in bits.
@@ -107,7 +111,13 @@ pub fn command() -> Command {
         )
         .arg(flag("quick", 'Q', "Like -qq, and leave without cleaning up"))
         .arg(flag("write", 'w', "Open for writing"))
-        .arg(flag("raw", 'n', "Do not interpret the file's format (nothing does yet)"))
+        .arg(
+            Arg::new("raw")
+                .short('n')
+                .help("Show the file as plain bytes, whatever its format (-nn: but let 'i' tell about it)")
+                .action(ArgAction::Count),
+        )
+        .arg(value("base", 'B', "ADDRESS", "Load an object file at this base address (an expression)"))
         .arg(flag("no-rc", 'N', "Do not run the rc file"))
         .arg(value("bits", 'b', "BITS", "Word size (asm.bits)"))
         .arg(value("arch", 'a', "ARCH", "Architecture (asm.arch)"))
@@ -180,6 +190,8 @@ impl Arguments {
             quiet: found.get_count("quiet"),
             quick: found.get_flag("quick"),
             write: found.get_flag("write"),
+            raw: found.get_count("raw"),
+            base: found.remove_one("base"),
             no_rc: found.get_flag("no-rc"),
             bits: found.remove_one("bits"),
             arch: found.remove_one("arch"),

@@ -26,7 +26,7 @@ use crate::serve::{self, ServeOptions};
 use crate::session::hosts::{self, Line};
 use crate::session::reach::opening;
 use crate::session::scope::Scope;
-use crate::session::{Session, options};
+use crate::session::{Load, Session, options};
 use crate::uri::Uri;
 
 use arguments::{Arguments, Version};
@@ -220,14 +220,19 @@ impl Program {
 
     fn open(&mut self, uri: &Uri) -> Result<()> {
         let at = match self.arguments.map.clone() {
-            Some(text) => self.evaluate(&text)?,
-            None => 0,
+            Some(text) => Some(self.evaluate(&text)?),
+            None => None,
         };
+        let base = match self.arguments.base.clone() {
+            Some(text) => Some(self.evaluate(&text)?),
+            None => at,
+        };
+        let load = Load { address: base, raw: self.arguments.raw > 0, known: self.arguments.raw != 1 };
         let access = if self.arguments.write { Access::RWX } else { Access::RX };
         let open = opening(&self.session.core(), &self.session.view, uri, access, &self.session.cancel)?;
         let outcome = self.session.with(|core, view| {
-            open_uri(core, uri, &open, Some(at))?;
-            view.seek = at;
+            let (_, entry) = open_uri(core, uri, &open, load)?;
+            view.seek = entry.or(at).unwrap_or(0);
             Ok(())
         });
         open.notices.take().iter().for_each(|line| self.console.note(line));
@@ -474,7 +479,7 @@ impl Program {
 
 /// Options that change how a file is opened, and so are set before.
 fn early(setting: &str) -> bool {
-    ["io.", "net."].iter().any(|start| setting.trim_start().starts_with(start))
+    ["bin.", "io.", "net."].iter().any(|start| setting.trim_start().starts_with(start))
 }
 
 /// `[0x00005ae0]> `; in remote command mode with the host, and where one is over there.

@@ -240,6 +240,11 @@ impl Flags {
         self.spaces.iter().map(|space| (space.as_str(), self.by_space.get(space).map_or(0, Places::len)))
     }
 
+    /// Makes a flagspace, if there is none of this name.
+    pub fn declare(&mut self, space: &str) {
+        self.spaces.insert(space.to_string());
+    }
+
     /// Selects a flagspace, which is made when it does not exist; `None`: all.
     pub fn select(&mut self, space: Option<&str>) -> Result<()> {
         if let Some(space) = space {

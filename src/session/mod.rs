@@ -3,11 +3,14 @@
 //! A [`Session`] is a client's handle on both. The lock on the core is held for one command, never while waiting
 //! for a peer: commands that run other commands or talk to hosts take the session instead of the locked core.
 
+pub mod binaries;
 pub mod config;
 pub mod context;
 pub mod flags;
 pub mod hosts;
 pub mod metadata;
+pub mod load;
+mod main_function;
 pub mod options;
 pub mod reach;
 pub mod scope;
@@ -20,11 +23,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+pub use binaries::Binaries;
 pub use config::{Config, Value};
 pub use context::Ctx;
 pub use flags::Flags;
 pub use hosts::Hosts;
 pub use metadata::Metadata;
+pub use load::Load;
 pub use reach::Reach;
 pub use servers::{Doors, Servers};
 pub use shell::{Aliases, ShellState};
@@ -43,6 +48,8 @@ pub struct Core {
     pub io: Io,
     /// Options that differ from their defaults.
     pub config: Config,
+    /// What the open files say of themselves.
+    pub binaries: Binaries,
     /// Names for addresses.
     pub flags: Flags,
     /// Comments by address.

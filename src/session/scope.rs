@@ -182,7 +182,7 @@ fn unknown(variable: &str) -> Error {
 
 impl Names for Scope<'_> {
     fn name(&mut self, name: &str) -> Option<u64> {
-        let flag = self.core.flags.get(name).map(|flag| flag.address);
+        let flag = self.core.flag(name).map(|flag| flag.address);
         // `@!size`: all of the file, unless a flag has the word.
         flag.or_else(|| if name == "size" { self.variable("s").ok() } else { None })
     }
