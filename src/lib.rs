@@ -18,6 +18,8 @@ pub mod link;
 pub mod io;
 /// Object files: what the bytes mean.
 pub mod binary;
+/// Functions, lightly: their blocks, their frames, and who refers to what.
+pub mod analysis;
 /// The shared core, each client's view, flags, options, hosts.
 pub mod session;
 /// The commands, one file per family, each declared next to its function.

@@ -137,17 +137,17 @@ mod tests {
     #[test]
     fn both_directions_agree() {
         let mut xrefs = Xrefs::default();
-        let all = [(1, 9, Kind::Call), (1, 9, Kind::Code), (2, 9, Kind::Data), (2, u64::MAX, Kind::Text), (3, 0, Kind::Data)];
+        let all =
+            [(1, 9, Kind::Call), (1, 9, Kind::Code), (2, 9, Kind::Data), (2, u64::MAX, Kind::Text), (3, 0, Kind::Data)];
         for (from, to, kind) in all {
             xrefs.add(Reference { from, to, kind });
             xrefs.add(Reference { from, to, kind });
         }
         assert_eq!(xrefs.len(), 5);
-        assert_eq!(xrefs.to(9).map(|found| (found.from, found.kind)).collect::<Vec<_>>(), [
-            (1, Kind::Code),
-            (1, Kind::Call),
-            (2, Kind::Data)
-        ]);
+        assert_eq!(
+            xrefs.to(9).map(|found| (found.from, found.kind)).collect::<Vec<_>>(),
+            [(1, Kind::Code), (1, Kind::Call), (2, Kind::Data)]
+        );
         assert_eq!(xrefs.from(2).map(|found| found.to).collect::<Vec<_>>(), [9, u64::MAX]);
         assert_eq!(xrefs.to_between(9, u64::MAX).count(), 4);
         assert_eq!((xrefs.remove(1, Some(9)), xrefs.remove(1, None), xrefs.remove(2, None)), (2, 0, 2));

@@ -1,6 +1,7 @@
 //! The commands, one file per family. Each is declared once, next to its function; parsing, help, completion, the
 //! reference page, permission checks and example tests all come from the declarations.
 
+pub mod analysis;
 pub mod block;
 pub mod cache;
 pub mod comments;
@@ -186,6 +187,7 @@ pub const FAMILIES: &[&Family] = &[
     &system::FAMILY,
     &remote::FAMILY,
     &search::FAMILY,
+    &analysis::FAMILY,
     &block::FAMILY,
     &metadata::FAMILY,
     &comments::FAMILY,

@@ -226,14 +226,7 @@ fn o(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
 }
 
 /// Opens the URI of the first argument. The core is not locked meanwhile: a peer may take its time.
-fn open(
-    session: &mut Session,
-    args: &Args,
-    out: &mut Out<'_>,
-    access: Access,
-    create: bool,
-    raw: bool,
-) -> Result<()> {
+fn open(session: &mut Session, args: &Args, out: &mut Out<'_>, access: Access, create: bool, raw: bool) -> Result<()> {
     let uri = locate(&session.view, &args.words[0]);
     let (address, open) = session.with(|core, view| {
         let mut ctx = Ctx { core, view, out: &mut *out, args };

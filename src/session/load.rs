@@ -124,7 +124,9 @@ impl Core {
                 option.choices.is_empty() || option.choices.contains(&value.to_string().as_str())
             };
             // A machine that cannot be disassembled leaves the option as it is.
-            if !matches!(object.arch, "null") && let Some(option) = options::find(name).filter(known) {
+            if !matches!(object.arch, "null")
+                && let Some(option) = options::find(name).filter(known)
+            {
                 self.config.put(option, value);
             }
         }

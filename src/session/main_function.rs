@@ -30,9 +30,7 @@ fn by_start(object: &Object, entry: u64, code: &[u8]) -> Option<u64> {
     match (object.arch, object.bits) {
         ("x86", 64) => (0..code.len()).find_map(|at| match code.get(at..at + 3)? {
             // lea rdi, [rip + main]
-            [0x48, 0x8d, 0x3d] => {
-                Some(entry.wrapping_add(at as u64 + 7).wrapping_add(i64::from(word(at + 3)?) as u64))
-            }
+            [0x48, 0x8d, 0x3d] => Some(entry.wrapping_add(at as u64 + 7).wrapping_add(i64::from(word(at + 3)?) as u64)),
             // mov rdi, main
             [0x48, 0xc7, 0xc7] => address(at + 3),
             _ => None,

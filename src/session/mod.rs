@@ -28,12 +28,13 @@ pub use config::{Config, Value};
 pub use context::Ctx;
 pub use flags::Flags;
 pub use hosts::Hosts;
-pub use metadata::Metadata;
 pub use load::Load;
+pub use metadata::Metadata;
 pub use reach::Reach;
 pub use servers::{Doors, Servers};
 pub use shell::{Aliases, ShellState};
 
+use crate::analysis::Analysis;
 use crate::error::Result;
 use crate::io::{Io, Open};
 use crate::link::Security;
@@ -56,6 +57,8 @@ pub struct Core {
     pub comments: BTreeMap<u64, String>,
     /// What bytes are: data, text, records.
     pub metadata: Metadata,
+    /// Functions and references.
+    pub analysis: Analysis,
     /// The yank clipboard: where the bytes came from, and the bytes.
     pub yank: Option<(u64, Vec<u8>)>,
     /// Named `pf` formats.

@@ -62,7 +62,9 @@ where
             _ => continue,
         };
         match (tag, name) {
-            (_, None) => details.warnings.push(format!("dynamic entry {tag:?}: its name (0x{value:x}) lies outside of the names")),
+            (_, None) => details
+                .warnings
+                .push(format!("dynamic entry {tag:?}: its name (0x{value:x}) lies outside of the names")),
             (elf::DT_NEEDED, Some(name)) => details.libraries.push(name),
             (elf::DT_SONAME, Some(name)) => details.soname = Some(name),
             (_, Some(name)) => details.rpath = Some(name),

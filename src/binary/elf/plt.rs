@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use object::elf;
 use object::Endianness;
+use object::elf;
 use object::read::elf::{FileHeader, Rel as _, Rela as _};
 
 use super::file::{File, Form, Patches};
@@ -67,9 +67,7 @@ impl<Elf: FileHeader<Endian = Endianness>> File<'_, '_, Elf> {
             let mut run = 0;
             let found: Vec<(u64, u32)> = if table.form == Form::Rela {
                 let list: &[Elf::Rela] = self.array("relocations", start..table.range.end);
-                list.iter()
-                    .map(|r| (r.r_offset(self.endian).into(), r.r_sym(self.endian, self.mips64el)))
-                    .collect()
+                list.iter().map(|r| (r.r_offset(self.endian).into(), r.r_sym(self.endian, self.mips64el))).collect()
             } else {
                 let list: &[Elf::Rel] = self.array("relocations", start..table.range.end);
                 list.iter().map(|r| (r.r_offset(self.endian).into(), r.r_sym(self.endian))).collect()

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use object::Endianness;
 use object::elf;
 use object::read::elf::{FileHeader, Rel as _, Rela as _, RelrIterator, SectionHeader, Sym as _};
-use object::Endianness;
 
 use super::super::{Kind, LIST_LIMIT, Object, Read, Reader, Relocation};
 use super::file::{File, Form, Symbols};
@@ -43,9 +43,8 @@ where
             }
             Form::Rel => {
                 let entries: &[Elf::Rel] = file.array("relocations (SHT_REL)", table.range.clone());
-                let read = |r: &Elf::Rel| {
-                    (r.r_offset(file.endian).into(), r.r_sym(file.endian), r.r_type(file.endian), 0)
-                };
+                let read =
+                    |r: &Elf::Rel| (r.r_offset(file.endian).into(), r.r_sym(file.endian), r.r_type(file.endian), 0);
                 entries.iter().map(read).collect()
             }
             Form::Relr => {
@@ -107,7 +106,10 @@ impl<'a, 'd, Elf: FileHeader<Endian = Endianness>> Names<'a, 'd, Elf> {
             } else {
                 String::from_utf8_lossy(name)
             };
-            Some((Some(Arc::from(&*name)).filter(|name: &Arc<str>| !name.is_empty()), entry.st_type() == elf::STT_GNU_IFUNC))
+            Some((
+                Some(Arc::from(&*name)).filter(|name: &Arc<str>| !name.is_empty()),
+                entry.st_type() == elf::STT_GNU_IFUNC,
+            ))
         });
         let found = found.unwrap_or((None, false));
         self.known.insert((table, symbol), found.clone());

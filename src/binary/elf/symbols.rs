@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use object::Endianness;
 use object::elf;
 use object::read::elf::{FileHeader, SectionHeader, Sym as _};
-use object::Endianness;
 
 use super::super::{Bind, Kind, Object, Read, Reader, Symbol, SymbolKind};
 use super::file::{File, Symbols};
@@ -159,7 +159,13 @@ impl<'a, 'd, Elf: FileHeader<Endian = Endianness>> File<'a, 'd, Elf> {
         };
         let vaddr = match (self.object.kind, part) {
             (Kind::Relocatable, Some(part)) => part.vaddr.wrapping_add(value),
-            (Kind::Relocatable, None) => if absolute { value } else { 0 },
+            (Kind::Relocatable, None) => {
+                if absolute {
+                    value
+                } else {
+                    0
+                }
+            }
             _ if kind == SymbolKind::Tls || absolute => value,
             _ if value == 0 && section.is_none() => 0,
             _ => value.wrapping_add(self.object.shift),
