@@ -7,10 +7,13 @@
 //! All virtual addresses are those of the session: as the file has them, moved to [`Object::base`].
 
 mod arch;
+mod archive;
 pub mod demangle;
 mod elf;
+mod header;
 mod other;
 mod parse;
+mod pe;
 mod reader;
 
 use std::sync::Arc;
@@ -20,6 +23,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::io::{Access, Device};
 
+pub use header::Field;
 pub use reader::Reader;
 
 /// Longest list that is made of any table of a file: more is damage or malice.
@@ -341,23 +345,36 @@ pub struct Placement {
 /// # Errors
 /// When the device fails, or the headers are too damaged to say anything.
 pub fn object(device: &mut dyn Device, placement: Placement) -> Result<Option<Object>> {
-    parse::object(&Reader::new(device), placement)
+    parse::object(&mut Reader::new(device), placement)
 }
 
 /// The symbols of all tables, in the file's order: the static ones, then those dynamic ones that are no repetition.
 /// Imported functions have the addresses of their stubs.
 pub fn symbols(device: &mut dyn Device, object: &Object) -> Result<Read<Symbol>> {
-    parse::symbols(&Reader::new(device), object)
+    let mut reader = Reader::new(device);
+    reader.restrict(object.offset, object.size);
+    parse::symbols(&reader, object)
 }
 
 /// What the loader and the linker patch.
 pub fn relocations(device: &mut dyn Device, object: &Object) -> Result<Read<Relocation>> {
-    parse::relocations(&Reader::new(device), object)
+    let mut reader = Reader::new(device);
+    reader.restrict(object.offset, object.size);
+    parse::relocations(&reader, object)
+}
+
+/// The fields of the header.
+pub fn header(device: &mut dyn Device, object: &Object) -> Result<Vec<Field>> {
+    let mut reader = Reader::new(device);
+    reader.restrict(object.offset, object.size);
+    header::header(&reader, object)
 }
 
 /// What takes a closer look.
 pub fn details(device: &mut dyn Device, object: &Object) -> Result<Details> {
-    parse::details(&Reader::new(device), object)
+    let mut reader = Reader::new(device);
+    reader.restrict(object.offset, object.size);
+    parse::details(&reader, object)
 }
 
 /// A list as far as it could be read, and what could not.

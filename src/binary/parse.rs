@@ -1,13 +1,15 @@
 //! Which parser a file is for.
 
 use object::read::FileKind;
-use object::{Endianness, elf};
+use object::{Endianness, elf, pe};
 
-use super::{Details, Object, Placement, Read, Reader, Relocation, Symbol};
-use super::{elf as elf_file, other};
-use crate::error::{Error, Kind, Result};
+use super::{Details, Kind, Member, Object, Placement, Read, Reader, Relocation, Symbol};
+use super::{archive, elf as elf_file, other, pe as pe_file};
+use crate::error::{self, Error, Result};
 
 type Elf32 = elf::FileHeader32<Endianness>;
+type Pe32 = pe::ImageNtHeaders32;
+type Pe64 = pe::ImageNtHeaders64;
 type Elf64 = elf::FileHeader64<Endianness>;
 
 /// What the first bytes say.
@@ -16,21 +18,51 @@ fn kind(reader: &Reader<'_>) -> Option<FileKind> {
 }
 
 /// An error of the parser as one of ours, naming what was read.
-pub(super) fn damaged(what: &str, error: object::Error) -> Error {
-    Error::new(Kind::Format, format!("{what}: {error}"))
+pub(super) fn damaged(what: &str, cause: object::Error) -> Error {
+    Error::new(error::Kind::Format, format!("{what}: {cause}"))
 }
 
 /// See [`super::object`].
-pub(super) fn object(reader: &Reader<'_>, placement: Placement) -> Result<Option<Object>> {
+pub(super) fn object(reader: &mut Reader<'_>, placement: Placement) -> Result<Option<Object>> {
     let kind = kind(reader);
     if let Some(failure) = reader.failure() {
         return Err(failure);
     }
     let Some(kind) = kind else { return Ok(None) };
+    match kind {
+        FileKind::Archive => archive::archive(reader, placement).map(Some),
+        FileKind::MachOFat32 | FileKind::MachOFat64 => {
+            let members = archive::fat(reader, kind)?;
+            let start = reader.start();
+            let absolute = |member: &Member| Member { offset: start + member.offset, ..member.clone() };
+            let Some(chosen) = archive::choose(&members, placement) else { return Ok(None) };
+            let object = single(&reader.part(chosen.offset, chosen.size), placement)?;
+            Ok(object.map(|object| Object { members: members.iter().map(absolute).collect(), ..object }))
+        }
+        _ => single(reader, placement),
+    }
+}
+
+/// The object in a file that holds one alone.
+pub(super) fn single(reader: &Reader<'_>, placement: Placement) -> Result<Option<Object>> {
+    let Some(kind) = kind(reader) else { return Ok(None) };
     let object = match kind {
         FileKind::Elf32 => elf_file::object::<Elf32>(reader, placement)?,
         FileKind::Elf64 => elf_file::object::<Elf64>(reader, placement)?,
-        _ => return other::object(reader, kind, placement),
+        FileKind::Pe32 => pe_file::object::<Pe32>(reader, placement)?,
+        FileKind::Pe64 => pe_file::object::<Pe64>(reader, placement)?,
+        FileKind::Coff => {
+            // The machine's number is all that tells these from text.
+            let object = other::object(reader, kind, placement);
+            return Ok(object.ok().filter(|object| !object.sections.is_empty()));
+        }
+        FileKind::CoffBig
+        | FileKind::MachO32
+        | FileKind::MachO64
+        | FileKind::Wasm
+        | FileKind::Xcoff32
+        | FileKind::Xcoff64 => other::object(reader, kind, placement)?,
+        _ => return Ok(None),
     };
     Ok(Some(object))
 }
@@ -41,6 +73,8 @@ macro_rules! dispatch {
         match $object.class {
             "ELF32" => elf_file::$name::<Elf32>($reader, $object),
             "ELF64" => elf_file::$name::<Elf64>($reader, $object),
+            "PE32" => pe_file::$name::<Pe32>($reader, $object),
+            "PE32+" => pe_file::$name::<Pe64>($reader, $object),
             _ => other::$name($reader, $object),
         }
     };
@@ -48,19 +82,28 @@ macro_rules! dispatch {
 
 /// See [`super::symbols`].
 pub(super) fn symbols(reader: &Reader<'_>, object: &Object) -> Result<Read<Symbol>> {
-    let result = dispatch!(reader, object, symbols);
+    let result = match object.kind {
+        Kind::Archive => archive::symbols(reader, object),
+        _ => dispatch!(reader, object, symbols),
+    };
     checked(reader, result)
 }
 
 /// See [`super::relocations`].
 pub(super) fn relocations(reader: &Reader<'_>, object: &Object) -> Result<Read<Relocation>> {
-    let result = dispatch!(reader, object, relocations);
+    let result = match object.kind {
+        Kind::Archive => archive::relocations(reader, object),
+        _ => dispatch!(reader, object, relocations),
+    };
     checked(reader, result)
 }
 
 /// See [`super::details`].
 pub(super) fn details(reader: &Reader<'_>, object: &Object) -> Result<Details> {
-    let result = dispatch!(reader, object, details);
+    let result = match object.kind {
+        Kind::Archive => Ok(Details { relro: "no", language: "c", ..Details::default() }),
+        _ => dispatch!(reader, object, details),
+    };
     checked(reader, result)
 }
 

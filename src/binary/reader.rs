@@ -1,6 +1,7 @@
 //! How parsers see a device: by position, in pages, with a bound on what they may ask for.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -23,7 +24,7 @@ const NAME: u64 = 1 << 20;
 /// A device as the `object` crate reads it. Whatever is read is kept until the reader is dropped, so the total is
 /// bounded: damaged tables that overlap each other must not multiply the file.
 pub struct Reader<'d> {
-    cache: ReadCache<Bytes<'d>>,
+    cache: Rc<ReadCache<Bytes<'d>>>,
     source: Rc<RefCell<Source<'d>>>,
     /// Offset of the object in the device, which for the parser is 0.
     start: u64,
@@ -31,9 +32,9 @@ pub struct Reader<'d> {
     /// Stretches that are read as a whole when a byte of them is asked for, sorted by their starts.
     stretches: RefCell<Vec<Range<u64>>>,
     /// What is in the cache, and so costs nothing more.
-    held: RefCell<std::collections::HashSet<(u64, u64)>>,
+    held: Rc<RefCell<HashSet<(u64, u64)>>>,
     /// Bytes that may still be kept.
-    budget: Cell<u64>,
+    budget: Rc<Cell<u64>>,
 }
 
 /// The device, and how it failed.
@@ -49,13 +50,13 @@ impl<'d> Reader<'d> {
         let length = device.info().size.unwrap_or(u64::MAX >> 1);
         let source = Rc::new(RefCell::new(Source { device, length, failure: None }));
         Reader {
-            cache: ReadCache::new(Bytes { source: Rc::clone(&source), position: 0 }),
+            cache: Rc::new(ReadCache::new(Bytes { source: Rc::clone(&source), position: 0 })),
             source,
             start: 0,
             length,
             stretches: RefCell::default(),
-            held: RefCell::default(),
-            budget: Cell::new(length.saturating_mul(2).saturating_add(16 * PAGE).min(4 << 30)),
+            held: Rc::default(),
+            budget: Rc::new(Cell::new(length.saturating_mul(2).saturating_add(16 * PAGE).min(4 << 30))),
         }
     }
 
@@ -65,6 +66,20 @@ impl<'d> Reader<'d> {
         self.start = self.start.saturating_add(start).min(end);
         self.length = size.min(end - self.start);
         self.stretches.borrow_mut().clear();
+    }
+
+    /// A reader of `size` bytes from `start` on, which keeps what it reads along with this one.
+    pub fn part(&self, start: u64, size: u64) -> Reader<'d> {
+        let start = start.min(self.length);
+        Reader {
+            cache: Rc::clone(&self.cache),
+            source: Rc::clone(&self.source),
+            start: self.start + start,
+            length: size.min(self.length - start),
+            stretches: RefCell::default(),
+            held: Rc::clone(&self.held),
+            budget: Rc::clone(&self.budget),
+        }
     }
 
     /// Offset in the device of what the parser sees as 0.
@@ -99,7 +114,7 @@ impl<'d> Reader<'d> {
             let left = self.budget.get().checked_sub(key.1).ok_or(())?;
             self.budget.set(left);
         }
-        let bytes = (&self.cache).read_bytes_at(key.0, key.1)?;
+        let bytes = (&*self.cache).read_bytes_at(key.0, key.1)?;
         let from = usize::try_from(range.start - around.start).map_err(|_| ())?;
         let size = usize::try_from(range.end - range.start).map_err(|_| ())?;
         bytes.get(from..).and_then(|bytes| bytes.get(..size)).ok_or(())

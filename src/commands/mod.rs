@@ -12,6 +12,7 @@ pub mod flagspaces;
 pub mod format;
 pub mod hash;
 pub mod help;
+pub mod info;
 pub mod literal;
 pub mod local;
 pub mod maps;
@@ -200,6 +201,7 @@ pub const FAMILIES: &[&Family] = &[
     &print::FAMILY,
     &format::FAMILY,
     &hash::FAMILY,
+    &info::FAMILY,
     &resize::FAMILY,
     &seek::FAMILY,
     &write::FAMILY,
@@ -274,6 +276,10 @@ fn may_follow(name: &str, rest: &str) -> bool {
 /// Runs a resolved command: checks the client's permissions and the number of arguments, then calls it.
 pub fn invoke(session: &mut Session, command: &Command, mode: Mode, args: &Args, out: &mut Out<'_>) -> Result<()> {
     session.view.permissions.require(command.needs, command.name)?;
+    if command.name.starts_with('f') {
+        // Flags are listed and changed as if all of them had been made when the file was opened.
+        session.with(|core, _| core.complete_flags());
+    }
     let required = command.args.iter().filter(|arg| arg.required).count();
     let unlimited = command.args.last().is_some_and(|arg| {
         arg.many || matches!(arg.kind, ArgKind::Text | ArgKind::Hex | ArgKind::Command | ArgKind::Number)

@@ -199,11 +199,11 @@ const COMMANDS: &[Command] = &[
     },
 ];
 
-/// Opens `uri`, maps it as [`Core::load`] does and makes it current. Returns its number, and where it starts running.
-pub fn open_uri(core: &mut Core, uri: &Uri, open: &Open, load: Load) -> Result<(u32, Option<u64>)> {
+/// Opens `uri`, maps it as [`Core::load`] does and makes it current.
+pub fn open_uri(core: &mut Core, uri: &Uri, open: &Open, address: Option<u64>) -> Result<u32> {
     let fd = core.io.open(uri, open)?;
-    let entry = core.load(fd, load)?;
-    Ok((fd, entry))
+    core.load(fd, Load { address, raw: false, known: true })?;
+    Ok(fd)
 }
 
 /// Refuses when the client lacks `needed`: for commands that need it only with some arguments.

@@ -16,7 +16,6 @@ use std::sync::Arc;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::commands::open::open_uri;
 use crate::error::{Error, Kind, Result};
 use crate::io::Access;
 use crate::number;
@@ -231,7 +230,8 @@ impl Program {
         let access = if self.arguments.write { Access::RWX } else { Access::RX };
         let open = opening(&self.session.core(), &self.session.view, uri, access, &self.session.cancel)?;
         let outcome = self.session.with(|core, view| {
-            let (_, entry) = open_uri(core, uri, &open, load)?;
+            let fd = core.io.open(uri, &open)?;
+            let entry = core.load(fd, load)?;
             view.seek = entry.or(at).unwrap_or(0);
             Ok(())
         });

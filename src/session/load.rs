@@ -5,7 +5,7 @@
 //! name is looked for that is not there, or when flags are listed.
 
 use super::{Core, Value, flags, options};
-use crate::binary::{Bind, Entry, Kind, Object, Placement, Segment, SymbolKind};
+use crate::binary::{Entry, Kind, Object, Placement, Segment, Symbol, SymbolKind};
 use crate::error::Result;
 use crate::io::{Access, Open, plugin};
 use crate::uri::Uri;
@@ -155,14 +155,10 @@ impl Core {
             let Some(object) = self.object(fd) else { continue };
             if let Ok(symbols) = self.symbols(fd) {
                 for symbol in symbols.iter().filter(|symbol| !symbol.name.is_empty() && symbol.vaddr != 0) {
-                    let (space, prefix) = match symbol.kind {
-                        SymbolKind::Section | SymbolKind::File | SymbolKind::Tls => continue,
-                        _ if symbol.imported => ("imports", "sym.imp."),
-                        SymbolKind::Object | SymbolKind::Common => ("symbols", "obj."),
-                        _ if symbol.bind == Bind::Local => ("symbols", "sym."),
-                        _ => ("symbols", "sym."),
-                    };
-                    self.name(space, &format!("{prefix}{}", symbol.name), symbol.vaddr, symbol.size.max(1));
+                    if !matches!(symbol.kind, SymbolKind::Section | SymbolKind::File | SymbolKind::Tls) {
+                        let space = if symbol.imported { "imports" } else { "symbols" };
+                        self.name(space, &flag_name(symbol), symbol.vaddr, symbol.size.max(1));
+                    }
                 }
             }
             if let Some(main) = self.main_of(fd, &object) {
@@ -199,6 +195,16 @@ impl Core {
             self.flags.set_real_name(&name, Some(real.to_string()));
         }
     }
+}
+
+/// The name of a symbol's flag, before it is made fit for expressions.
+pub fn flag_name(symbol: &Symbol) -> String {
+    let prefix = match symbol.kind {
+        _ if symbol.imported => "sym.imp.",
+        SymbolKind::Object | SymbolKind::Common | SymbolKind::Tls => "obj.",
+        _ => "sym.",
+    };
+    format!("{prefix}{}", symbol.name)
 }
 
 /// `name` with what cannot stand in an expression replaced.

@@ -87,7 +87,8 @@ fn places(session: &mut Session, iterator: &Each, text: &str, out: &mut Out<'_>)
     }
     let (name, glob) = text.split_once(':').map_or((text, None), |(name, glob)| (name, Some(glob.trim())));
     let matches = |text: &str| glob.is_none_or(|glob| matches(glob, text));
-    let core = session.core();
+    let mut core = session.core();
+    core.complete_flags();
     let found: Vec<u64> = match name {
         "f" => core.flags.visible().filter(|flag| matches(&flag.name)).map(|flag| flag.address).collect(),
         "C" => core.comments.iter().filter(|(_, text)| matches(text)).map(|(address, _)| *address).collect(),
@@ -116,7 +117,8 @@ fn sized(session: &mut Session, text: &str, out: &mut Out<'_>) -> Result<Places>
         (_, Some(command)) => printed(session, command, out)?,
         _ if text == "f" || text.starts_with("f:") => {
             let glob = text.strip_prefix("f:").unwrap_or("*");
-            let core = session.core();
+            let mut core = session.core();
+            core.complete_flags();
             let visible = core.flags.visible().filter(|flag| matches(glob, &flag.name));
             let places: Vec<Place> = visible.map(|flag| (flag.address, Some(flag.size.max(1)))).collect();
             return Ok(Box::new(places.into_iter()));

@@ -33,8 +33,6 @@ pub(super) struct Symbols<'a, 'd, Elf: FileHeader<Endian = Endianness>> {
     pub names: StringTable<'a, &'a Reader<'d>>,
     /// Where the numbers of sections are that do not fit into a symbol.
     pub extended: &'a [U32<Endianness>],
-    /// Index of its section, if it has one.
-    pub section: Option<usize>,
 }
 
 /// A table of relocations.
@@ -149,7 +147,7 @@ impl<'a, 'd, Elf: FileHeader<Endian = Endianness>> File<'a, 'd, Elf> {
             }
             None => &[],
         };
-        Some(Symbols { symbols, names, extended, section: Some(index) })
+        Some(Symbols { symbols, names, extended })
     }
 
     /// The tag and value of every dynamic entry.
@@ -202,7 +200,7 @@ impl<'a, 'd, Elf: FileHeader<Endian = Endianness>> File<'a, 'd, Elf> {
         let end = symbols.start.saturating_add(count.saturating_mul(size_of::<Elf::Sym>() as u64)).min(symbols.end);
         let symbols = self.array("dynamic symbols", symbols.start..end);
         let names = StringTable::new(self.reader, names.start, names.end);
-        Some(Symbols { symbols, names, extended: &[], section: None })
+        Some(Symbols { symbols, names, extended: &[] })
     }
 
     /// How many dynamic symbols there are, as the hash tables count them.
