@@ -15,7 +15,7 @@ use crate::session::{Ctx, flags};
 /// A small program: `main` at 0x10 calls a function at 0x20, which jumps forward.
 macro_rules! program {
     ($rest:literal) => {
-        concat!("wx e80b000000c3 @ 0x10; wx 85ff7404b801000000c3 @ 0x20; ", $rest)
+        concat!("wx e80b000000c3 @ 0x10; wx 85ff7405b801000000c3 @ 0x20; ", $rest)
     };
 }
 pub(super) use program;

@@ -64,8 +64,8 @@ pub const COMMANDS: &[Command] = &[
         modes: &[Mode::Json, Mode::Quiet],
         examples: &[Example {
             line: program!("af work 0x20; afb 0x20"),
-            shows: "0x00000020 0x00000024 00:0000 4 j 0x00000028 f 0x00000024\n\
-                        0x00000024 0x00000028 00:0000 4\n0x00000028 0x0000002a 00:0000 2",
+            shows: "0x00000020 0x00000024 00:0000 4 j 0x00000029 f 0x00000024\n\
+                        0x00000024 0x00000029 00:0000 5 j 0x00000029\n0x00000029 0x0000002a 00:0000 1",
         }],
         run: Run::Core(blocks),
         ..LOOK

@@ -10,7 +10,7 @@ fn code_that_runs_in_circles_ends() {
     assert_eq!(shell("wx ebfe; af spin 0; afl; afi~noreturn"), "0x00000000    1 2            spin\nnoreturn: true\n");
     assert_eq!(
         shell("wx ebffc0c3; af odd 0; afb"),
-        "0x00000000 0x00000002 00:0000 2 j 0x00000001\n0x00000001 0x00000003 00:0000 2 j 0x00000003\n0x00000003 0x00000004 00:0000 1\n"
+        "0x00000000 0x00000002 00:0000 2 j 0x00000001\n0x00000001 0x00000004 00:0000 3\n"
     );
     assert_eq!(shell("wx e8fbffffffc3; aa; afl"), "0x00000000    1 6            fcn.00000000\n");
 }
