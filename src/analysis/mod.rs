@@ -7,6 +7,7 @@
 mod arm64;
 pub mod frame;
 pub mod function;
+pub mod graph;
 
 pub mod memory;
 pub mod starts;
