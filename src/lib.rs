@@ -16,6 +16,8 @@ pub mod protocol;
 pub mod link;
 /// The IO subsystem: devices, plugins, descriptors, maps, the write overlay.
 pub mod io;
+/// Instructions, through one trait for every architecture.
+pub mod disasm;
 /// Object files: what the bytes mean.
 pub mod binary;
 /// Functions, lightly: their blocks, their frames, and who refers to what.

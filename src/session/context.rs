@@ -1,7 +1,8 @@
 //! What a command is given: the locked core, the client's view, its arguments and where its answer goes.
 
 use super::scope::{self, Scope};
-use super::{Core, Value, View, config};
+use super::{Core, Value, View, config, disassembly};
+use crate::disasm::{self, Disassembler};
 use crate::error::{Error, Kind, Result};
 use crate::number;
 use crate::output::Out;
@@ -79,6 +80,11 @@ impl Ctx<'_, '_> {
     /// A text option.
     pub fn option_text(&self, name: &str) -> String {
         self.option(name).to_string()
+    }
+
+    /// The disassembler that the client's `asm.*` options ask for.
+    pub fn disassembler(&self) -> Result<Box<dyn Disassembler>> {
+        disasm::disassembler(&disassembly::settings(self.core, self.view))
     }
 
     /// Reads `buffer` at `address` as the client sees memory; what is not there is the fill byte. Returns how many

@@ -6,6 +6,7 @@
 pub mod binaries;
 pub mod config;
 pub mod context;
+pub mod disassembly;
 pub mod flags;
 pub mod hosts;
 pub mod metadata;
