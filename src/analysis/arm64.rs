@@ -138,10 +138,6 @@ impl Stepper for Arm64 {
         }
         Ok((!targets.is_empty()).then_some(Table { address: shape.table, targets }))
     }
-
-    fn alignment(&self) -> u64 {
-        4
-    }
 }
 
 struct Shape {

@@ -2,6 +2,7 @@
 //! allocation: whole programs pass through here.
 
 use super::memory::Memory;
+use crate::disasm::{self, Disassembler, Instruction, Kind, Use};
 use crate::error::Result;
 
 /// How an instruction goes on.
@@ -58,19 +59,62 @@ pub trait Stepper {
 
     /// The table that the indirect jump just stepped over takes its target from, when its form is known.
     fn table(&mut self, memory: &mut Memory<'_>) -> Result<Option<Table>>;
-
-    /// The architecture's step between instructions: a place to go on behind what is none.
-    fn alignment(&self) -> u64;
 }
 
 /// Most entries that are read of a jump table.
 pub const TABLE_LIMIT: usize = 1024;
 
-/// The stepper for an architecture as `asm.arch` and `asm.bits` name it; `None`: functions are not analysed there.
-pub fn stepper(arch: &str, bits: u64) -> Option<Box<dyn Stepper>> {
-    match (arch, bits) {
-        ("x86" | "x86.iced", 16 | 32 | 64) => Some(Box::new(super::x86::X86::new(bits as u32))),
-        ("arm" | "arm64" | "aarch64", 64) => Some(Box::new(super::arm64::Arm64::default())),
-        _ => None,
+/// The stepper for an architecture as [`disasm::Settings`] name it: one of its own for those that are analysed most,
+/// the disassembler for the others.
+///
+/// # Errors
+/// When there is no such architecture.
+pub fn stepper(settings: &disasm::Settings) -> Result<Box<dyn Stepper>> {
+    Ok(match (settings.arch.as_str(), settings.bits) {
+        ("x86", 16 | 32 | 64) => Box::new(super::x86::X86::new(settings.bits)),
+        ("arm", 64) if !settings.big_endian => Box::new(super::arm64::Arm64::default()),
+        _ => Box::new(Decoded(disasm::disassembler(settings)?)),
+    })
+}
+
+/// Steps with a disassembler: no jump tables, and only the addresses that stand in one instruction.
+struct Decoded(Box<dyn Disassembler>);
+
+impl Stepper for Decoded {
+    fn step(&mut self, address: u64, bytes: &[u8]) -> Option<Step> {
+        let mut told = Instruction::default();
+        if !self.0.one(address, bytes, &mut told) {
+            return None;
+        }
+        let flow = match told.kind {
+            kind if kind.is_call() => {
+                if told.jump.is_some() {
+                    Flow::Call
+                } else {
+                    Flow::IndirectCall
+                }
+            }
+            kind if kind.is_jump() => match (told.jump, told.conditional || told.fail.is_some()) {
+                (Some(_), true) => Flow::Branch,
+                (Some(_), false) => Flow::Jump,
+                (None, true) => Flow::Next,
+                (None, false) => Flow::IndirectJump,
+            },
+            kind if kind.is_return() && !told.conditional => Flow::Return,
+            Kind::Trap if !told.conditional => Flow::Trap,
+            _ => Flow::Next,
+        };
+        Some(Step {
+            size: u8::try_from(told.size).unwrap_or(u8::MAX),
+            flow,
+            target: told.jump,
+            memory: told.pointer,
+            immediate: None,
+            takes_address: told.memory_use == Use::Address,
+        })
+    }
+
+    fn table(&mut self, _memory: &mut Memory<'_>) -> Result<Option<Table>> {
+        Ok(None)
     }
 }

@@ -139,10 +139,6 @@ impl Stepper for X86 {
         }
         Ok((!targets.is_empty()).then_some(Table { address: shape.table, targets }))
     }
-
-    fn alignment(&self) -> u64 {
-        1
-    }
 }
 
 /// How an indirect jump takes its target from a table.

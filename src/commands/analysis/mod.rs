@@ -1,6 +1,7 @@
 //! `a`: functions, their blocks and references.
 
 mod functions;
+mod graphs;
 mod list;
 mod references;
 pub mod run;
@@ -20,7 +21,7 @@ const LOOK: Command = Command { needs: Permissions::READ, ..Command::DEFAULT };
 /// An address that is the current one when it is left out.
 const ADDRESS: &[Arg] = &[Arg::opt("addr", ArgKind::Number)];
 
-const PARTS: &[&[Command]] = &[functions::COMMANDS, list::COMMANDS, references::COMMANDS];
+const PARTS: &[&[Command]] = &[functions::COMMANDS, list::COMMANDS, references::COMMANDS, graphs::COMMANDS];
 
 const COMMANDS: [Command; count(PARTS)] = concat(PARTS);
 

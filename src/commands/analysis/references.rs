@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::functions::program;
-use super::{ADDRESS, LOOK, address, text};
+use super::text::Writer;
+use super::{ADDRESS, LOOK, address};
 use crate::analysis::{Kind, Reference};
 use crate::commands::{Arg, ArgKind, Command, Example, Run};
 use crate::error::{Error, Kind as ErrorKind, Result};
@@ -190,8 +191,9 @@ impl Item for To {
 fn to(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let at = address(ctx, 0)?;
     let found: Vec<Reference> = ctx.core.analysis.xrefs.to(at).collect();
+    let mut writer = Writer::new(ctx)?;
     for reference in found {
-        let opcode = text::opcode(ctx, reference.from)?;
+        let opcode = writer.opcode(ctx, reference.from)?;
         let function = ctx.core.analysis.containing(reference.from);
         let row = To {
             from: reference.from,
@@ -252,8 +254,9 @@ fn from_function(ctx: &mut Ctx<'_, '_>) -> Result<()> {
 }
 
 fn show_from(ctx: &mut Ctx<'_, '_>, found: &[Reference]) -> Result<()> {
+    let mut writer = Writer::new(ctx)?;
     for &Reference { from, to, kind } in found {
-        let opcode = text::opcode(ctx, from)?;
+        let opcode = writer.opcode(ctx, from)?;
         let row = From { from, to, kind: kind.word(), opcode, refname: name(ctx.core, to), of: kind };
         ctx.out.item(&row)?;
     }

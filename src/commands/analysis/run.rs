@@ -10,7 +10,7 @@ use crate::binary::Object;
 use crate::error::{Error, Kind, Result};
 use crate::output::Cancel;
 use crate::session::scope::{self, Scope};
-use crate::session::{Core, Ctx, View};
+use crate::session::{Core, Ctx, View, disassembly};
 
 /// The flagspace of functions.
 pub const SPACE: &str = "functions";
@@ -55,14 +55,7 @@ pub fn with_tools<R>(ctx: &mut Ctx<'_, '_>, work: impl FnOnce(Tools<'_, '_>) -> 
 
 /// The stepper for the client's architecture.
 pub fn stepper_for(ctx: &Ctx<'_, '_>) -> Result<Box<dyn Stepper>> {
-    let (arch, bits) = (ctx.option_text("asm.arch"), ctx.option_number("asm.bits"));
-    stepper(&arch, bits).ok_or_else(|| {
-        Error::new(
-            Kind::Unsupported,
-            format!("functions of {} with {bits} bits are not analysed", crate::output::visible(&arch)),
-        )
-        .hint("x86 and 64-bit arm are; 'e asm.arch' and 'e asm.bits' say what the code is")
-    })
+    stepper(&disassembly::settings(ctx.core, ctx.view))
 }
 
 /// Which addresses hold code, and which hold anything.

@@ -22,8 +22,7 @@ fn errors_say_what_to_do() {
     assert_eq!(
         said.err,
         "Error: no function is at 0x00000000 ('aa' finds the functions of a program, 'af' one)\n\
-         Error: functions of z80 with 64 bits are not analysed (x86 and 64-bit arm are; 'e asm.arch' and 'e asm.bits' \
-         say what the code is)\n\
+         Error: no architecture is called 'z80' ('e asm.arch=?' lists them)\n\
          Error: no code is at 0x10000000 ('om' shows what is mapped executable)\n"
     );
 }
