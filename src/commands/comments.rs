@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
-use super::{Arg, ArgKind, Command, Example, Family, Run, literal};
+use super::{Arg, ArgKind, Command, Example, Family, Run, analysis, literal};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Item, Mode, Style, visible};
 use crate::session::{Ctx, Permissions};
@@ -54,6 +54,30 @@ const COMMANDS: &[Command] = &[
         needs: Permissions::READ,
         examples: &[Example { line: "CC one; CCu two; CC.", shows: "two" }],
         run: Run::Core(replace),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "CCf",
+        args: ADDRESS,
+        summary: "list the comments in the function here",
+        modes: &[Mode::Json, Mode::Quiet, Mode::Commands],
+        examples: &[Example {
+            line: "wx 9090c3; af work 0; CC in @ 1; CC out @ 8; CCf",
+            shows: "0x00000001 CCu \"in\"",
+        }],
+        run: Run::Core(in_function),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "CCf-",
+        args: ADDRESS,
+        summary: "remove the comments in the function here",
+        needs: Permissions::READ,
+        examples: &[Example {
+            line: "wx 9090c3; af work 0; CC in @ 1; CC out @ 8; CCf-; CC",
+            shows: "0x00000008 CCu \"out\"",
+        }],
+        run: Run::Core(remove_in_function),
         ..Command::DEFAULT
     },
     Command {
@@ -160,4 +184,29 @@ fn remove(ctx: &mut Ctx<'_, '_>) -> Result<()> {
         Some(_) => Ok(()),
         None => Err(Error::new(Kind::NotFound, format!("no comment at 0x{address:08x}")).hint("'CC' lists them")),
     }
+}
+
+/// The addresses of the comments in the function at the argument.
+fn of_function(ctx: &mut Ctx<'_, '_>) -> Result<Vec<u64>> {
+    let address = ctx.number(0)?.unwrap_or(ctx.view.seek);
+    let function = analysis::run::function_at(ctx, address)?;
+    let covers = |block: &crate::analysis::Block| block.address..=block.address.saturating_add(block.size - 1);
+    let comments = &ctx.core.comments;
+    Ok(function.blocks.iter().flat_map(|block| comments.range(covers(block))).map(|(address, _)| *address).collect())
+}
+
+fn in_function(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    for address in of_function(ctx)? {
+        if let Some(text) = ctx.core.comments.get(&address) {
+            ctx.out.item(&Row::new(address, text))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_in_function(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    for address in of_function(ctx)? {
+        ctx.core.comments.remove(&address);
+    }
+    Ok(())
 }
