@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::functions::{program, signature_of};
-use super::text::{Line, Writer};
+use super::text::{Line, Op, Writer};
 use super::{ADDRESS, LOOK, address, run};
 use crate::analysis::graph::{self, Graph, Node};
 use crate::analysis::{Block, Function, Kind};
@@ -84,48 +84,6 @@ pub const COMMANDS: &[Command] = &[
         ..LOOK
     },
 ];
-
-/// An instruction, as it stands in lists of JSON.
-#[derive(Serialize)]
-struct Op {
-    offset: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ptr: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    val: Option<u64>,
-    size: u32,
-    opcode: String,
-    disasm: String,
-    bytes: String,
-    family: crate::disasm::Family,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    type_num: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    jump: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fail: Option<u64>,
-}
-
-impl From<Line> for Op {
-    fn from(line: Line) -> Op {
-        let told = &line.instruction;
-        Op {
-            offset: told.address,
-            ptr: told.pointer,
-            val: told.value,
-            size: told.size,
-            opcode: line.plain,
-            disasm: line.text,
-            bytes: faster_hex::hex_string(&line.bytes),
-            family: told.family,
-            kind: told.kind.name(),
-            type_num: told.kind.number(),
-            jump: told.jump,
-            fail: told.fail,
-        }
-    }
-}
 
 #[derive(Serialize)]
 struct BlockGraph {

@@ -2,7 +2,9 @@
 
 mod functions;
 mod graphs;
+mod lanes;
 mod list;
+pub mod listing;
 mod references;
 pub mod run;
 mod text;

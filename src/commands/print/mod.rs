@@ -39,6 +39,7 @@ const PARTS: &[&[Command]] = &[
     bars::COMMANDS,
     zoom::COMMANDS,
     art::COMMANDS,
+    super::analysis::listing::COMMANDS,
 ];
 
 const COMMANDS: [Command; count(PARTS)] = concat(PARTS);
