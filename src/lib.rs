@@ -20,6 +20,8 @@ pub mod io;
 pub mod binary;
 /// Instructions, through one trait for every architecture.
 pub mod disasm;
+/// Functions, lightly: their blocks, their frames, and who refers to what.
+pub mod analysis;
 /// The shared core, each client's view, flags, options, hosts.
 pub mod session;
 /// The commands, one file per family, each declared next to its function.

@@ -1,4 +1,4 @@
-//! `C`: comments at addresses.
+//! `CC`: comments at addresses.
 
 use std::io::{self, Write};
 
@@ -6,13 +6,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
-use super::{Arg, ArgKind, Command, Example, Family, Run, literal};
+use super::{Arg, ArgKind, Command, Example, Family, Run, analysis, literal};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Item, Mode, Style, visible};
 use crate::session::{Ctx, Permissions};
 
 /// The family.
-pub const FAMILY: Family = Family { name: "C", summary: "comments at addresses", commands: COMMANDS };
+pub const FAMILY: Family = Family { name: "CC", summary: "comments at addresses", commands: COMMANDS };
 
 /// The longest comment, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -57,6 +57,30 @@ const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
     Command {
+        name: "CCf",
+        args: ADDRESS,
+        summary: "list the comments in the function here",
+        modes: &[Mode::Json, Mode::Quiet, Mode::Commands],
+        examples: &[Example {
+            line: "wx 9090c3; af work 0; CC in @ 1; CC out @ 8; CCf",
+            shows: "0x00000001 CCu \"in\"",
+        }],
+        run: Run::Core(in_function),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "CCf-",
+        args: ADDRESS,
+        summary: "remove the comments in the function here",
+        needs: Permissions::READ,
+        examples: &[Example {
+            line: "wx 9090c3; af work 0; CC in @ 1; CC out @ 8; CCf-; CC",
+            shows: "0x00000008 CCu \"out\"",
+        }],
+        run: Run::Core(remove_in_function),
+        ..Command::DEFAULT
+    },
+    Command {
         name: "CC-",
         args: &[Arg::opt("addr|*", ArgKind::Word)],
         summary: "remove the comment at an address, or all (*)",
@@ -70,12 +94,20 @@ const COMMANDS: &[Command] = &[
     },
 ];
 
+/// A comment in a listing.
 #[derive(Serialize)]
-struct Row<'a> {
+pub(super) struct Row<'a> {
     offset: u64,
     #[serde(rename = "type")]
     kind: &'static str,
     name: &'a str,
+}
+
+impl<'a> Row<'a> {
+    /// The comment `name` at `offset`.
+    pub(super) fn new(offset: u64, name: &'a str) -> Row<'a> {
+        Row { offset, kind: "CCu", name }
+    }
 }
 
 impl Item for Row<'_> {
@@ -94,7 +126,7 @@ impl Item for Row<'_> {
 fn comment(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     if ctx.args.words.is_empty() {
         let mut comments = ctx.core.comments.iter();
-        return comments.try_for_each(|(offset, name)| ctx.out.item(&Row { offset: *offset, kind: "CCu", name }));
+        return comments.try_for_each(|(offset, name)| ctx.out.item(&Row::new(*offset, name)));
     }
     let text = given(ctx)?;
     let text = match ctx.core.comments.get(&ctx.view.seek) {
@@ -106,11 +138,16 @@ fn comment(ctx: &mut Ctx<'_, '_>) -> Result<()> {
 
 /// The text that the arguments stand for.
 fn given(ctx: &Ctx<'_, '_>) -> Result<String> {
-    let bytes = match ctx.args.text.strip_prefix("base64:") {
+    decode(&ctx.args.text)
+}
+
+/// `text` with its escapes taken for what they mean, or decoded when it is `base64:...`.
+pub(super) fn decode(text: &str) -> Result<String> {
+    let bytes = match text.strip_prefix("base64:") {
         Some(encoded) => BASE64
             .decode(encoded.trim())
             .map_err(|error| Error::new(Kind::Usage, format!("'{}' is not base64: {error}", visible(encoded))))?,
-        None => literal::unescape(&ctx.args.text)?,
+        None => literal::unescape(text)?,
     };
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -147,4 +184,29 @@ fn remove(ctx: &mut Ctx<'_, '_>) -> Result<()> {
         Some(_) => Ok(()),
         None => Err(Error::new(Kind::NotFound, format!("no comment at 0x{address:08x}")).hint("'CC' lists them")),
     }
+}
+
+/// The addresses of the comments in the function at the argument.
+fn of_function(ctx: &mut Ctx<'_, '_>) -> Result<Vec<u64>> {
+    let address = ctx.number(0)?.unwrap_or(ctx.view.seek);
+    let function = analysis::run::function_at(ctx, address)?;
+    let covers = |block: &crate::analysis::Block| block.address..=block.address.saturating_add(block.size - 1);
+    let comments = &ctx.core.comments;
+    Ok(function.blocks.iter().flat_map(|block| comments.range(covers(block))).map(|(address, _)| *address).collect())
+}
+
+fn in_function(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    for address in of_function(ctx)? {
+        if let Some(text) = ctx.core.comments.get(&address) {
+            ctx.out.item(&Row::new(address, text))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_in_function(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    for address in of_function(ctx)? {
+        ctx.core.comments.remove(&address);
+    }
+    Ok(())
 }

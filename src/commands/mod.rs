@@ -1,6 +1,7 @@
 //! The commands, one file per family. Each is declared once, next to its function; parsing, help, completion, the
 //! reference page, permission checks and example tests all come from the declarations.
 
+pub mod analysis;
 pub mod block;
 pub mod cache;
 pub mod comments;
@@ -18,6 +19,7 @@ pub mod literal;
 pub mod local;
 pub mod maps;
 pub mod math;
+pub mod metadata;
 pub mod open;
 pub mod print;
 pub mod reference;
@@ -189,7 +191,9 @@ pub const FAMILIES: &[&Family] = &[
     &system::FAMILY,
     &remote::FAMILY,
     &search::FAMILY,
+    &analysis::FAMILY,
     &block::FAMILY,
+    &metadata::FAMILY,
     &comments::FAMILY,
     &lines::FAMILY,
     &corefile::FAMILY,

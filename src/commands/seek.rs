@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
-use super::{Arg, ArgKind, Command, Example, Family, Run, search};
+use super::{Arg, ArgKind, Command, Example, Family, Run, analysis, search};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Item, Mode, Style};
 use crate::session::flags::Flag;
@@ -85,6 +85,29 @@ const COMMANDS: &[Command] = &[
         summary: "go down to the next multiple of n",
         examples: &[Example { line: "s 0x1238; sa 16; s; sa 0x100 0x777; s", shows: "0x1230\n0x700" }],
         run: Run::Core(align),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sf",
+        args: &[Arg::opt("name", ArgKind::Flag)],
+        summary: "go to the start of the next function, or of one by its name",
+        examples: &[Example { line: "wx c3c3; af a 0; af b 1; sf; s; sf a; s", shows: "0x1\n0x0" }],
+        run: Run::Core(function),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sf.",
+        summary: "go to the start of the function here",
+        examples: &[Example { line: "wx 90c3; af a 0; s 1; sf.; s", shows: "0x0" }],
+        run: Run::Core(function_start),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sb",
+        args: &[Arg::opt("addr", ArgKind::Number)],
+        summary: "go to the start of the block of a function here",
+        examples: &[Example { line: "wx 90c3; af a 0; s 1; sb; s", shows: "0x0" }],
+        run: Run::Core(block_start),
         ..Command::DEFAULT
     },
     Command {
@@ -335,6 +358,29 @@ fn align(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let address = ctx.number(1)?.unwrap_or(ctx.view.seek);
     let rest = address.checked_rem(unit).ok_or_else(|| Error::new(Kind::Usage, "nothing is a multiple of 0"))?;
     go(ctx, address - rest)
+}
+
+fn function(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    let functions = &ctx.core.analysis;
+    let found = match ctx.word(0) {
+        Some(name) => functions.named(name),
+        None => ctx.view.seek.checked_add(1).and_then(|next| functions.starting_between(next, u64::MAX).next()),
+    };
+    let address = found.map(|function| function.address);
+    let missing = || Error::new(Kind::NotFound, "no such function").hint("'afl' lists them, 'aa' finds them");
+    go(ctx, address.ok_or_else(missing)?)
+}
+
+fn function_start(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    let address = analysis::run::function_at(ctx, ctx.view.seek)?.address;
+    go(ctx, address)
+}
+
+fn block_start(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    let address = ctx.number(0)?.unwrap_or(ctx.view.seek);
+    let function = analysis::run::function_at(ctx, address)?;
+    let start = function.block_at(address).map_or(function.address, |block| block.address);
+    go(ctx, start)
 }
 
 fn start(ctx: &mut Ctx<'_, '_>) -> Result<()> {

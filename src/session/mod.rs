@@ -13,6 +13,7 @@ pub mod hosts;
 pub mod lines;
 pub mod load;
 mod main_function;
+pub mod metadata;
 pub mod options;
 pub mod reach;
 pub mod scope;
@@ -32,10 +33,12 @@ pub use context::Ctx;
 pub use flags::Flags;
 pub use hosts::Hosts;
 pub use load::Load;
+pub use metadata::Metadata;
 pub use reach::Reach;
 pub use servers::{Doors, Servers};
 pub use shell::{Aliases, ShellState};
 
+use crate::analysis::Analysis;
 use crate::error::Result;
 use crate::io::{Io, Open};
 use crate::link::Security;
@@ -56,6 +59,10 @@ pub struct Core {
     pub flags: Flags,
     /// Comments by address.
     pub comments: BTreeMap<u64, String>,
+    /// What bytes are: data, text, records.
+    pub metadata: Metadata,
+    /// Functions and references.
+    pub analysis: Analysis,
     /// The yank clipboard: where the bytes came from, and the bytes.
     pub yank: Option<(u64, Vec<u8>)>,
     /// Named `pf` formats.

@@ -93,8 +93,11 @@ fn places(session: &mut Session, iterator: &Each, text: &str, out: &mut Out<'_>)
         "f" => core.flags.visible().filter(|flag| matches(&flag.name)).map(|flag| flag.address).collect(),
         "C" => core.comments.iter().filter(|(_, text)| matches(text)).map(|(address, _)| *address).collect(),
         "om" => core.io.space.maps().iter().map(|map| map.from).collect(),
-        "F" => return Err(unsupported("@@F", "analysed functions")),
-        "b" => return Err(unsupported("@@b", "an analysed function")),
+        "F" => core.analysis.iter().filter(|found| matches(&found.name)).map(|found| found.address).collect(),
+        "b" => match core.analysis.containing(session.view.seek) {
+            Some(function) => function.blocks.iter().map(|block| block.address).collect(),
+            None => return Err(unsupported("@@b", "an analysed function")),
+        },
         "i" => return Err(unsupported("@@i", "a disassembler")),
         "is" | "ii" | "iz" | "iS" | "iSS" => return Err(unsupported(&format!("@@{name}"), "a parsed object file")),
         "r" | "t" | "dm" | "dbt" | "dbta" | "dbtb" | "dbts" => {

@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod analysis;
 mod commands;
 mod cores;
 mod crowd;

@@ -39,6 +39,7 @@ const PARTS: &[&[Command]] = &[
     bars::COMMANDS,
     zoom::COMMANDS,
     art::COMMANDS,
+    super::analysis::listing::COMMANDS,
 ];
 
 const COMMANDS: [Command; count(PARTS)] = concat(PARTS);
@@ -46,7 +47,8 @@ const COMMANDS: [Command; count(PARTS)] = concat(PARTS);
 /// The argument that most commands of the family take: bytes, the block size when it is missing.
 pub const LENGTH: &[Arg] = &[Arg::opt("len", ArgKind::Number)];
 
-const fn count(parts: &[&[Command]]) -> usize {
+/// How many commands the parts of a family have.
+pub(super) const fn count(parts: &[&[Command]]) -> usize {
     let (mut count, mut part) = (0, 0);
     while part < parts.len() {
         count += parts[part].len();
@@ -55,7 +57,8 @@ const fn count(parts: &[&[Command]]) -> usize {
     count
 }
 
-const fn concat<const N: usize>(parts: &[&[Command]]) -> [Command; N] {
+/// The parts of a family in one.
+pub(super) const fn concat<const N: usize>(parts: &[&[Command]]) -> [Command; N] {
     let mut all = [Command::DEFAULT; N];
     let (mut next, mut part) = (0, 0);
     while part < parts.len() {
