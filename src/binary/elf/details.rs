@@ -11,8 +11,7 @@ use super::file::File;
 use crate::error::Result;
 
 /// Functions that are only called when a stack was overwritten.
-const CANARIES: &[&[u8]] =
-    &[b"__stack_chk_fail", b"__stack_smash_handler", b"__intel_security_cookie"];
+const CANARIES: &[&[u8]] = &[b"__stack_chk_fail", b"__stack_smash_handler", b"__intel_security_cookie"];
 
 /// How the functions of sanitizers begin.
 const SANITIZERS: &[&[u8]] = &[b"\0__asan_", b"\0__ubsan_", b"\0__tsan_", b"\0__msan_", b"\0__hwasan_"];

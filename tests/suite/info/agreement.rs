@@ -8,7 +8,12 @@ use serde_json::Value;
 use super::{built, json, loaded, samples, tool};
 
 /// Differences between two sets of rows, a few of each.
-fn differences<T: Ord + std::fmt::Debug>(what: &str, theirs: &BTreeSet<T>, ours: &BTreeSet<T>, wrong: &mut Vec<String>) {
+fn differences<T: Ord + std::fmt::Debug>(
+    what: &str,
+    theirs: &BTreeSet<T>,
+    ours: &BTreeSet<T>,
+    wrong: &mut Vec<String>,
+) {
     for (side, list) in [("only theirs", theirs.difference(ours)), ("only ours", ours.difference(theirs))] {
         let list: Vec<&T> = list.collect();
         if !list.is_empty() {
@@ -78,7 +83,8 @@ fn segments(path: &Path, wrong: &mut Vec<String>) -> Option<()> {
             .iter()
             .map(|(flag, letter)| if flags.contains(*flag) { *letter } else { '-' })
             .collect();
-        let row = (words[0].to_string(), hex(words[1]), hex(words[2]), hex(words[4]), hex(words[5]), format!("-{perm}"));
+        let row =
+            (words[0].to_string(), hex(words[1]), hex(words[2]), hex(words[4]), hex(words[5]), format!("-{perm}"));
         theirs.push(row);
     }
     let mut session = loaded(path);
@@ -89,8 +95,7 @@ fn segments(path: &Path, wrong: &mut Vec<String>) -> Option<()> {
         let perm = text(&segment["perm"]).to_string();
         (name, paddr, vaddr, number(&segment["size"]), number(&segment["vsize"]), perm)
     };
-    let ours: Vec<_> =
-        list.as_array().unwrap().iter().map(row).filter(|row| known.contains(&row.0.as_str())).collect();
+    let ours: Vec<_> = list.as_array().unwrap().iter().map(row).filter(|row| known.contains(&row.0.as_str())).collect();
     if ours != theirs {
         wrong.push(format!("segments: theirs {theirs:?}, ours {ours:?}"));
     }
@@ -204,7 +209,11 @@ fn relocations(path: &Path, wrong: &mut Vec<String>) -> Option<()> {
     let list = json(&mut loaded(path), "irj");
     let row = |relocation: &Value| {
         let place = if relocatable(path) { 0 } else { number(&relocation["vaddr"]) };
-        (place, spelling(text(&relocation["native"])), text(&relocation["name"]).split('@').next().unwrap_or("").to_string())
+        (
+            place,
+            spelling(text(&relocation["native"])),
+            text(&relocation["name"]).split('@').next().unwrap_or("").to_string(),
+        )
     };
     let ours: BTreeSet<_> = list.as_array().unwrap().iter().map(row).collect();
     if !shown.contains(".relr") {

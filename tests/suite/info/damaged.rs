@@ -41,8 +41,11 @@ fn files() -> &'static [Vec<u8>] {
     static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     FILES.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let ways: &[(&str, &[&str])] =
-            &[("program", &["-nostdlib", "-Wl,-e,_start_here"]), ("object.o", &["-c", "-m32"]), ("object64.o", &["-c"])];
+        let ways: &[(&str, &[&str])] = &[
+            ("program", &["-nostdlib", "-Wl,-e,_start_here"]),
+            ("object.o", &["-c", "-m32"]),
+            ("object64.o", &["-c"]),
+        ];
         let built = ways.iter().filter_map(|(name, args)| built(folder.path(), name, args));
         let mut files: Vec<Vec<u8>> = built.map(|path| std::fs::read(path).unwrap()).collect();
         files.extend(super::formats::generated());

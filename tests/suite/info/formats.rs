@@ -109,9 +109,11 @@ fn objects_of_every_format() {
         let at = data.unwrap_or_else(|| panic!("{about}: {sections}"))["paddr"].as_u64().unwrap() as usize;
         let symbols = json(&mut session, "isj");
         let symbol = |wanted: &str| {
-            let found = symbols.as_array().unwrap().iter().find(|symbol| {
-                symbol["realname"].as_str().unwrap().trim_start_matches('_') == wanted
-            });
+            let found = symbols
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|symbol| symbol["realname"].as_str().unwrap().trim_start_matches('_') == wanted);
             found.unwrap_or_else(|| panic!("{about}: no {wanted} in {symbols}")).clone()
         };
         assert_eq!(symbol("outside")["is_imported"], true, "{about}");

@@ -30,7 +30,10 @@ fn segments_are_mapped_and_parts_have_names() {
     let entry = json(&mut session, "iej")[0]["vaddr"].as_u64().unwrap();
     assert_eq!(run(&mut session, "s").out, format!("0x{entry:x}\n"));
     let main = json(&mut session, "iMj")["vaddr"].as_u64().unwrap();
-    assert_eq!(run(&mut session, "?v main;?v sym.main;?v entry0").out, format!("0x{main:x}\n0x{main:x}\n0x{entry:x}\n"));
+    assert_eq!(
+        run(&mut session, "?v main;?v sym.main;?v entry0").out,
+        format!("0x{main:x}\n0x{main:x}\n0x{entry:x}\n")
+    );
     // Commands that are printed make the same flags.
     for list in ["is*~sym.helper", "iS*~..text", "ie*"] {
         let commands = run(&mut session, list).out;
