@@ -47,7 +47,7 @@ pub(super) fn object<Pe: ImageNtHeaders>(reader: &Reader<'_>, placement: Placeme
     let mut sections = Vec::new();
     let strings = headers.symbols(reader).map(|symbols| symbols.strings()).unwrap_or_default();
     for (index, section) in file.section_table().iter().enumerate() {
-        let name = section.name(strings).map_or_else(|_| section.raw_name(), |name| name);
+        let name = section.name(strings).unwrap_or_else(|_| section.raw_name());
         let name = String::from_utf8_lossy(name).trim_end_matches('\0').to_string();
         let traits = section.characteristics.get(LE);
         let (offset, raw) = (u64::from(section.pointer_to_raw_data.get(LE)), section.size_of_raw_data.get(LE));

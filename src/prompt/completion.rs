@@ -180,7 +180,8 @@ fn flags(session: &Session, typed: &str) -> Vec<Candidate> {
     if name.starts_with(|c: char| c.is_ascii_digit()) {
         return Vec::new();
     }
-    let core = session.core();
+    let mut core = session.core();
+    core.complete_flags();
     let found = core.flags.iter().filter(|flag| flag.name.starts_with(name));
     found
         .map(|flag| Candidate { text: format!("{head}{}", flag.name), summary: None, complete: head.is_empty() })

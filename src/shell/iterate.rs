@@ -99,7 +99,20 @@ fn places(session: &mut Session, iterator: &Each, text: &str, out: &mut Out<'_>)
             None => return Err(unsupported("@@b", "an analysed function")),
         },
         "i" => return Err(unsupported("@@i", "a disassembler")),
-        "is" | "ii" | "iz" | "iS" | "iSS" => return Err(unsupported(&format!("@@{name}"), "a parsed object file")),
+        "is" | "ii" | "iS" | "iSS" => {
+            let (fd, object) = core.current_object().ok_or_else(crate::session::binaries::none)?;
+            let found: Vec<(String, u64)> = match name {
+                "iS" => object.sections.iter().map(|part| (part.name.clone(), part.vaddr)).collect(),
+                "iSS" => object.segments.iter().map(|part| (part.name.clone(), part.vaddr)).collect(),
+                _ => {
+                    let symbols = core.symbols(fd)?;
+                    let wanted = symbols.iter().filter(|symbol| symbol.imported || name == "is");
+                    wanted.map(|symbol| (symbol.name.to_string(), symbol.vaddr)).collect()
+                }
+            };
+            found.into_iter().filter(|(name, place)| *place != 0 && matches(name)).map(|(_, place)| place).collect()
+        }
+        "iz" => return Err(unsupported("@@iz", "the strings of a file")),
         "r" | "t" | "dm" | "dbt" | "dbta" | "dbtb" | "dbts" => {
             return Err(unsupported(&format!("@@{name}"), "a debugged process"));
         }

@@ -40,7 +40,7 @@ where
     let sections_end =
         sections_at.saturating_add(u64::from(header.e_shnum(endian)).max(1) * u64::from(header.e_shentsize(endian)));
     if sections_at != 0 {
-        reader.expect([sections_at.saturating_sub(NAMES)..sections_end]);
+        reader.expect(std::iter::once(sections_at.saturating_sub(NAMES)..sections_end));
     }
 
     let programs = programs(reader, header, endian, &mut warnings);

@@ -75,15 +75,18 @@ where
     Ok(Read { list, warnings: file.warnings })
 }
 
+/// The name of a symbol, and whether it chooses its function at run time.
+type Named = (Option<Arc<str>>, bool);
+
 /// The names of symbols that relocations refer to, each read once.
 struct Names<'a, 'd, Elf: FileHeader<Endian = Endianness>> {
     tables: HashMap<Option<usize>, Option<Symbols<'a, 'd, Elf>>>,
-    known: HashMap<(Option<usize>, u32), (Option<Arc<str>>, bool)>,
+    known: HashMap<(Option<usize>, u32), Named>,
 }
 
 impl<'a, 'd, Elf: FileHeader<Endian = Endianness>> Names<'a, 'd, Elf> {
     /// The name of the symbol, and whether it chooses its function at run time.
-    fn of(&mut self, file: &mut File<'a, 'd, Elf>, table: Option<usize>, symbol: u32) -> (Option<Arc<str>>, bool) {
+    fn of(&mut self, file: &mut File<'a, 'd, Elf>, table: Option<usize>, symbol: u32) -> Named {
         if symbol == 0 {
             return (None, false);
         }
