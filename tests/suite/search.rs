@@ -343,7 +343,7 @@ fn files_and_object_files_are_found_by_their_signatures() {
     let lines: Vec<&str> = said.out.lines().collect();
     assert_eq!(lines[0], "0x000003e8 hit0_0 image/png png");
     assert!(lines[1].starts_with("0x00011170 hit0_1 application/x-executable"), "{lines:?}");
-    assert_eq!(lines[2], r#"[{"offset":70000,"type":"object","data":"elf64"}]"#);
+    assert_eq!(*lines.last().unwrap(), r#"[{"offset":70000,"type":"object","data":"elf64"}]"#);
 }
 
 #[test]
