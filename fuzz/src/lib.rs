@@ -25,6 +25,9 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("object", object),
     ("rap", rap),
     ("rap2", rap2),
+    ("strings", strings),
+    ("corefile", corefile),
+    ("lines", lines),
 ];
 
 /// Expressions.
@@ -113,6 +116,84 @@ pub fn files(data: &[u8]) {
             }
         }
     }
+}
+
+/// Text in any bytes.
+pub fn strings(data: &[u8]) {
+    use remora::io::scan::text;
+    for min in [1, 4, 9] {
+        let mut at = 0;
+        while let Ok(text) = text::find(data, at, data.len(), min) {
+            assert!(text.place.start >= at && text.place.end > text.place.start && text.length >= min);
+            let _ = text.decode(data);
+            at = text.place.end;
+        }
+    }
+}
+
+/// The notes of core files, and minidumps.
+pub fn corefile(data: &[u8]) {
+    if data.is_empty() {
+        return;
+    }
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x04\0\x3e\0\x01\0\0\0".to_vec();
+    for number in [0u64, 64, 0] {
+        elf.extend(number.to_le_bytes());
+    }
+    elf.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    elf.extend([4, 0, 0, 0, 4, 0, 0, 0]);
+    for number in [120, 0, 0, data.len() as u64, 0, 4] {
+        elf.extend(number.to_le_bytes());
+    }
+    elf.extend(data);
+    let mut dump = b"MDMP\x93\xa7\0\0".to_vec();
+    dump.extend(data);
+    for bytes in [elf, dump, data.to_vec()] {
+        let _ = remora::binary::core::CoreFile::read(&mut *held(&bytes));
+    }
+}
+
+/// Line numbers: what the data says in each of the sections that they are made of.
+pub fn lines(data: &[u8]) {
+    use remora::binary::{self, Placement, lines::Lines};
+    let names: [&str; 5] = ["", ".debug_abbrev", ".debug_info", ".debug_line", ".shstrtab"];
+    let third = data.len() / 3;
+    let texts = names.join("\0") + "\0";
+    let parts: [&[u8]; 5] = [&[], &data[..third], &data[third..2 * third], &data[2 * third..], texts.as_bytes()];
+    let mut body = Vec::new();
+    let mut table = Vec::new();
+    let mut name = 0u32;
+    for (index, (text, part)) in names.iter().zip(parts).enumerate() {
+        let kind = [0u32, 1, 1, 1, 3][index];
+        table.extend(name.to_le_bytes());
+        table.extend(kind.to_le_bytes());
+        for number in [0, 0, 64 + body.len() as u64, part.len() as u64, 0, 1, 0] {
+            table.extend(number.to_le_bytes());
+        }
+        name += text.len() as u32 + 1;
+        body.extend(part);
+    }
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
+    for number in [0u64, 0, 64 + body.len() as u64] {
+        elf.extend(number.to_le_bytes());
+    }
+    elf.extend([0, 0, 0, 0, 64, 0, 56, 0, 0, 0, 64, 0, 5, 0, 4, 0]);
+    elf.extend(body);
+    elf.extend(table);
+    let mut device = held(&elf);
+    let Ok(Some(object)) = binary::object(&mut *device, Placement::default()) else { return };
+    let details = Default::default();
+    if let Ok(Some(lines)) = Lines::load(&mut *device, &object, &details, None, &|_| None) {
+        let _ = lines.at(0x1000);
+        let _ = lines.each(&mut |_| Ok(()));
+    }
+}
+
+/// A device that holds `bytes`.
+fn held(bytes: &[u8]) -> Box<dyn remora::io::Device> {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let uri = Uri::parse(&format!("hex://{digits}"));
+    remora::io::plugin::open(&uri, &Open::default()).expect("bytes can be held")
 }
 
 /// Takes so many bytes, then nobody reads any more.

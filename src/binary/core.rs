@@ -182,7 +182,7 @@ struct Fields<'a> {
 impl Fields<'_> {
     fn number(&self, at: usize, size: usize) -> Option<u64> {
         let bytes = self.bytes.get(at..at.checked_add(size)?)?;
-        let fold = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+        let fold = |value: u64, byte: &u8| (value << 8) | u64::from(*byte);
         Some(if self.big_endian { bytes.iter().fold(0, fold) } else { bytes.iter().rev().fold(0, fold) })
     }
     fn half(&self, at: usize) -> Option<u64> {

@@ -62,7 +62,7 @@ pub fn names(arch: &str, bits: u32) -> &'static [&'static str] {
 /// Names and values of the registers in `bytes`.
 pub fn named(arch: &str, bits: u32, big_endian: bool, bytes: &[u8]) -> Vec<(&'static str, u64)> {
     let size = if bits == 64 { 8 } else { 4 };
-    let fold = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+    let fold = |value: u64, byte: &u8| (value << 8) | u64::from(*byte);
     let values = bytes
         .chunks_exact(size)
         .map(|bytes| if big_endian { bytes.iter().fold(0, fold) } else { bytes.iter().rev().fold(0, fold) });

@@ -26,7 +26,6 @@ const COMMANDS: &[Command] = &[
         needs: Permissions::READ,
         examples: &[Example { line: "CLj", shows: "[]" }],
         run: Run::Core(list),
-        ..Command::DEFAULT
     },
     Command {
         name: "CL.",

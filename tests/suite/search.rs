@@ -277,3 +277,89 @@ fn who_may_not_touch_files_searches_for_none() {
     }
     assert_eq!(run(&mut guest, "/x 00~?").out, "512\n");
 }
+
+/// References are those that objdump shows, and hits say what they are.
+#[test]
+fn calls_of_a_function_are_those_that_objdump_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(path) = crate::info::built(folder.path(), "calls", &["-O0", "-no-pie"]) else { return };
+    let Some(listing) = crate::info::tool("objdump", &["-d", "--no-show-raw-insn"], &path) else { return };
+    let theirs: Vec<String> = listing
+        .lines()
+        .filter(|line| line.contains("call") && line.trim_end().ends_with("<helper>"))
+        .filter_map(|line| line.split(':').next())
+        .map(|address| format!("0x{:08x}", u64::from_str_radix(address.trim(), 16).unwrap()))
+        .collect();
+    assert!(!theirs.is_empty());
+    let mut session = crate::info::loaded(&path);
+    let ours = run(&mut session, "/rcq sym.helper; ?vi $?");
+    assert_eq!(ours.err, "");
+    let mut lines: Vec<&str> = ours.out.lines().collect();
+    assert_eq!(lines.pop(), Some(theirs.len().to_string().as_str()));
+    assert_eq!(lines, theirs);
+    // What is written and what is read are told apart.
+    let writes = run(&mut session, "e search.in=bin.sections.x; /rwq obj.hidden; /rrq obj.visible");
+    assert_eq!(writes.err, "");
+    assert!(writes.out.lines().count() >= 2, "{writes:?}");
+    // Every gadget ends with a way out, and no text comes twice.
+    let gadgets = run(&mut session, "/Rq");
+    let texts: Vec<&str> = gadgets.out.lines().map(|line| line.split_once(": ").unwrap().1).collect();
+    let different: std::collections::BTreeSet<&&str> = texts.iter().collect();
+    assert!(!texts.is_empty() && texts.len() == different.len());
+    assert!(texts.iter().all(|text| {
+        ["ret", "jmp", "call"].iter().any(|end| text.trim_end_matches(';').rsplit("; ").next().unwrap().contains(end))
+    }));
+}
+
+#[test]
+fn sections_are_places_to_search_in() {
+    let mut session = crate::info::loaded(std::path::Path::new("/bin/ls"));
+    let all = run(&mut session, "/q POSIXLY_CORRECT");
+    assert_eq!((all.err.as_str(), all.out.lines().count()), ("", 1));
+    assert_eq!(run(&mut session, "e search.in=bin.sections; /q POSIXLY_CORRECT").out, all.out);
+    assert_eq!(run(&mut session, "e search.in=bin.section; /q POSIXLY_CORRECT @ section..rodata").out, all.out);
+    assert_eq!(run(&mut session, "e search.in=bin.sections.x; /q POSIXLY_CORRECT").out, "");
+    assert!(run(&mut session, "e search.in=bin.section; / a @ 0x7fffffff0000").err.contains("no section lies at"));
+    let mut none = session_without_object();
+    assert!(run(&mut none, "e search.in=bin.sections; / a").err.contains("needs an object file"));
+}
+
+fn session_without_object() -> Session {
+    session("malloc://512")
+}
+
+#[test]
+fn files_and_object_files_are_found_by_their_signatures() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    let mut bytes = vec![0x11; 70_000];
+    bytes[1000..1008].copy_from_slice(b"\x89PNG\r\n\x1a\n");
+    let program = std::fs::read("/bin/ls").unwrap();
+    bytes.extend(&program[..4096]);
+    std::fs::write(&path, bytes).unwrap();
+    let mut session = Session::new();
+    let said = run(&mut session, &format!("o {}; /m; /mbj", path.display()));
+    assert_eq!(said.err, "");
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!(lines[0], "0x000003e8 hit0_0 image/png png");
+    assert!(lines[1].starts_with("0x00011170 hit0_1 application/x-executable"), "{lines:?}");
+    assert_eq!(*lines.last().unwrap(), r#"[{"offset":70000,"type":"object","data":"elf64"}]"#);
+}
+
+#[test]
+fn keys_and_certificates_are_found() {
+    // FIPS 197, appendix A.1.
+    let schedule = "2b7e151628aed2a6abf7158809cf4f3ca0fafe1788542cb123a339392a6c7605f2c295f27a96b9435935807a7359f67f\
+                    3d80477d4716fe3e1e237e446d7a883bef44a541a8525b7fb671253bdb0bad00d4d1c6f87c839d87caf2b8bc11f915bc\
+                    6d88a37a110b3efddbf98641ca0093fd4e54f70e5f5fc9f384a64fb24ea6dc4fead27321b58dbad2312bf5607f8d292f\
+                    ac7766f319fadc2128d12941575c006ed014f9a8c9ee2589e13f0cc8b6630ca6";
+    let mut session = session("malloc://2048");
+    let said = run(&mut session, &format!("wx {schedule} @ 100; /ca"));
+    assert_eq!(said.out, "0x00000064 hit0_0 AES-128 2b7e151628aed2a6abf7158809cf4f3c\n");
+    // The outer lengths of a certificate, and one whose parts do not fit.
+    let said =
+        run(&mut session, "wx 308203ff308202e7a00302010202 @ 0x200; wx 30820010308202e7a00302010202 @ 0x300; /cd");
+    assert_eq!(said.out, "0x00000200 hit1_0 X.509 certificate, 1027 bytes\n");
+    let said = run(&mut session, "wx 308204a40201000282 @ 0x400; wx 3082000a0201000282ffff @ 0x500; /cr");
+    assert_eq!(said.out, "0x00000400 hit2_0 RSA private key, 1192 bytes\n");
+}

@@ -111,7 +111,7 @@ fn is_schedule(bytes: &[u8], key: usize) -> bool {
             mixed.rotate_left(1);
             mixed = mixed.map(substitute);
             mixed[0] ^= constant;
-            constant = constant << 1 ^ if constant & 0x80 != 0 { 0x1b } else { 0 };
+            constant = (constant << 1) ^ if constant & 0x80 != 0 { 0x1b } else { 0 };
         } else if key > 6 && index % key == 4 {
             mixed = mixed.map(substitute);
         }
@@ -130,7 +130,7 @@ const SUBSTITUTES: [u8; 256] = {
     // 3 generates the field, and its inverse is 0xf6.
     let (mut p, mut q) = (1u8, 1u8);
     loop {
-        p = p ^ p << 1 ^ if p & 0x80 != 0 { 0x1b } else { 0 };
+        p = p ^ (p << 1) ^ if p & 0x80 != 0 { 0x1b } else { 0 };
         q ^= q << 1;
         q ^= q << 2;
         q ^= q << 4;
@@ -209,7 +209,7 @@ fn element(bytes: &[u8]) -> Option<(usize, usize)> {
     Some(match bytes.get(1..)? {
         [length @ 0..=0x7f, ..] => (2, *length as usize),
         [0x81, length, ..] => (3, *length as usize),
-        [0x82, high, low, ..] => (4, (*high as usize) << 8 | *low as usize),
+        [0x82, high, low, ..] => (4, ((*high as usize) << 8) | *low as usize),
         _ => return None,
     })
 }
@@ -229,24 +229,18 @@ mod tests {
     fn expanded(key: &[u8], length: usize) -> Vec<u8> {
         let mut bytes = key.to_vec();
         while bytes.len() < length {
-            let word: [u8; 4] = (0u32..=u32::MAX)
-                .take(1)
-                .map(|_| {
-                    let (count, index) = (key.len() / 4, bytes.len() / 4);
-                    let mut mixed: [u8; 4] = bytes[bytes.len() - 4..].try_into().unwrap();
-                    if index % count == 0 {
-                        mixed.rotate_left(1);
-                        mixed = mixed.map(substitute);
-                        let constants = [1u8, 2, 4, 8, 16, 32, 64, 128, 0x1b, 0x36];
-                        mixed[0] ^= constants[index / count - 1];
-                    } else if count > 6 && index % count == 4 {
-                        mixed = mixed.map(substitute);
-                    }
-                    let before = &bytes[bytes.len() - key.len()..];
-                    [0, 1, 2, 3].map(|byte| mixed[byte] ^ before[byte])
-                })
-                .next()
-                .unwrap();
+            let (count, index) = (key.len() / 4, bytes.len() / 4);
+            let mut mixed: [u8; 4] = bytes[bytes.len() - 4..].try_into().unwrap();
+            if index % count == 0 {
+                mixed.rotate_left(1);
+                mixed = mixed.map(substitute);
+                let constants = [1u8, 2, 4, 8, 16, 32, 64, 128, 0x1b, 0x36];
+                mixed[0] ^= constants[index / count - 1];
+            } else if count > 6 && index % count == 4 {
+                mixed = mixed.map(substitute);
+            }
+            let before = &bytes[bytes.len() - key.len()..];
+            let word = [0, 1, 2, 3].map(|byte| mixed[byte] ^ before[byte]);
             bytes.extend(word);
         }
         bytes

@@ -43,7 +43,8 @@ const STARTS: &[&str] = &[
     r"FLV\x01",
     r"wOF[F2]",
     r"OTTO\x00",
-    r"\x00\x01\x00\x00\x00",
+    // With the tag of its first table: five bytes alone are found in any program.
+    r"\x00\x01\x00\x00\x00[\x01-\x40].{6}[A-Za-z][A-Za-z0-9/ ]{3}",
     r"\xed\xab\xee\xdb",
     r"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
     r"....ftyp[a-zA-Z0-9 ]{4}",

@@ -291,13 +291,13 @@ const COMMANDS: &[Command] = &[
         "/ac",
         TEXT,
         "find instructions by a part of their text; with ';' several in a row",
-        [example("wx 9058c3; /ac pop;ret", "0x00000001 hit0_0 [asm] pop rax; ret")]
+        [example("wx 9058c3; /ac \"pop;ret\"", "0x00000001 hit0_0 [asm] pop rax; ret")]
     ),
     search!(
         "/ad",
         EXPRESSIONS,
         "find instructions whose text regular expressions match; with ';' several in a row",
-        [example("wx 90415859c3 @ 0; /ad pop r[89];pop", "0x00000001 hit0_0 [asm] pop r8; pop rcx")]
+        [example("wx 90415859c3 @ 0; /ad \"pop r[89];pop\"", "0x00000001 hit0_0 [asm] pop r8; pop rcx")]
     ),
     Command {
         name: "/R",
@@ -308,12 +308,8 @@ const COMMANDS: &[Command] = &[
         modes: &[Mode::Json, Mode::Quiet],
         examples: &[
             Example {
-                line: "wx 83c4085b5dc3; e asm.bits=32; /R @(0 6)",
-                shows: "  0x00000000             83c408  add esp, 8\n  0x00000003                 5b  pop ebx\n  \
-                        0x00000004                 5d  pop ebp\n  0x00000005                 c3  ret\n\n  0x00000001 \
-                                      c408  les ecx, [eax]\n  0x00000003                 5b  pop ebx\n  0x00000004 \
-                                        5d  pop ebp\n  0x00000005                 c3  ret\n\n  0x00000002 \
-                                    085b5d  or byte [ebx + 0x5d], bl\n  0x00000005                 c3  ret\n",
+                line: "wx 83c4085dc3; e asm.bits=32; /R esp @(0 5)",
+                shows: "  0x00000000             83c408  add esp, 8\n  0x00000003                 5d  pop ebp\n  0x00000004                 c3  ret\n",
             },
             Example { line: "wx 5fc3; /Rq pop @(0 2)", shows: "0x00000000: pop rdi; ret;" },
             Example {

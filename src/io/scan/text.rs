@@ -237,10 +237,10 @@ fn mark(bytes: &[u8], at: usize, marks: &mut [u8; BLOCK]) {
     let mut class = [0u8; BLOCK + SIGHT + 1];
     for (class, byte) in class.iter_mut().zip(block) {
         let text = byte.wrapping_sub(0x20) < 0x5f || byte.wrapping_sub(0x07) < 7 || byte == 0x1b;
-        *class = u8::from(text) * ASCII
-            | u8::from(byte & 0xc0 == 0x80) * CONTINUES
-            | u8::from(byte.wrapping_sub(0xc2) < 0x33) * LEADS
-            | u8::from(byte == 0) * ZERO;
+        *class = (u8::from(text) * ASCII)
+            | (u8::from(byte & 0xc0 == 0x80) * CONTINUES)
+            | (u8::from(byte.wrapping_sub(0xc2) < 0x33) * LEADS)
+            | (u8::from(byte == 0) * ZERO);
     }
     // What can be part of a character: ASCII, what leads and is followed, what continues and is led.
     let mut part = [0u8; BLOCK + SIGHT];
