@@ -295,7 +295,7 @@ impl Canvas {
             (' ', sign) => sign,
             ('-', '|') | ('|', '-') => '|',
             ('t' | 'f' | 'v' | '^', _) => there,
-            (_, sign) if sign == '-' => there,
+            (_, '-') => there,
             (_, sign) => sign,
         };
         self.set(column, row, sign);

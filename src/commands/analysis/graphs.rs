@@ -31,7 +31,7 @@ pub const COMMANDS: &[Command] = &[
         name: "agfd",
         args: ADDRESS,
         summary: "the blocks of the function here as a graph for dot",
-        examples: &[Example { line: program!("af work 0x20; agfd @ 0x20~?->"), shows: "3" }],
+        examples: &[Example { line: program!("af work 0x20; agfd @ 0x20~?13a10e"), shows: "1" }],
         run: Run::Core(function_dot),
         ..LOOK
     },
@@ -51,7 +51,10 @@ pub const COMMANDS: &[Command] = &[
         name: "agcd",
         args: ADDRESS,
         summary: "what the function here calls as a graph for dot",
-        examples: &[Example { line: program!("afr main 0x10; agcd 0x10~?->"), shows: "1" }],
+        examples: &[Example {
+            line: program!("afr main 0x10; agcd 0x10~fcn"),
+            shows: "\t\"main\" -> \"fcn.00000020\";",
+        }],
         run: Run::Core(calls_dot),
         ..LOOK
     },
@@ -66,7 +69,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "agCd",
         summary: "what each function calls as a graph for dot",
-        examples: &[Example { line: program!("afr main 0x10; agCd~?->"), shows: "1" }],
+        examples: &[Example { line: program!("afr main 0x10; agCd~fcn"), shows: "\t\"main\" -> \"fcn.00000020\";" }],
         run: Run::Core(all_calls_dot),
         ..LOOK
     },
@@ -77,7 +80,7 @@ pub const COMMANDS: &[Command] = &[
         modes: &[Mode::Json],
         examples: &[Example {
             line: "wx 55; ao",
-            shows: "address: 0x0\nopcode: push rbp\nmnemonic: push\nbytes: 55\nsize: 1\ntype: rpush\nfamily: cpu\n\
+            shows: "address: 0x0\nopcode: push rbp\nmnemonic: push\nbytes: 55\nsize: 1\ntype: push\nfamily: cpu\n\
                     stackptr: 8",
         }],
         run: Run::Core(instruction),

@@ -79,6 +79,9 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
+/// Blocks with their instructions.
+type Blocks = Vec<(Block, Vec<Line>)>;
+
 /// A function's listing: rows are made before anything is printed, since arrows span them.
 #[derive(Serialize)]
 struct Listing {
@@ -306,7 +309,7 @@ fn records(core: &Core, function: &Function, blocks: Vec<(Block, Vec<Line>)>) ->
 }
 
 /// The function at the argument with the blocks that `wanted` chooses, written down.
-fn written(ctx: &mut Ctx<'_, '_>, wanted: impl Fn(&Block, u64) -> bool) -> Result<(Function, Vec<(Block, Vec<Line>)>)> {
+fn written(ctx: &mut Ctx<'_, '_>, wanted: impl Fn(&Block, u64) -> bool) -> Result<(Function, Blocks)> {
     let at = address(ctx, 0)?;
     let start = run::function_at(ctx, at)?.address;
     run::frame_of(ctx, start)?;

@@ -154,3 +154,75 @@ fn a_second_analysis_changes_nothing_and_names_stay() {
     assert_eq!(run(&mut session, "aa").err, "");
     assert_eq!(run(&mut session, "afl; ax").out, before);
 }
+
+#[test]
+fn a_function_is_shown_with_its_frame_and_its_callers() {
+    let Some(program) = Program::compile(&["-O0", "-no-pie", "-fcf-protection=none"]) else { return };
+    let mut session = open(&program.path);
+    run(&mut session, "aa; e asm.bytes=false");
+    let greet = run(&mut session, "pdf @ sym.greet").out;
+    let head: Vec<&str> = greet.lines().take(6).collect();
+    assert!(head[0].starts_with("            ; CALL XREFS from main @ 0x") || head[0].contains("XREFS("), "{greet}");
+    assert_eq!(head[1], "/ sym.greet (int64_t arg1);");
+    assert_eq!(head[2], "|           ; var int64_t var_8h @ rbp-0x8");
+    assert_eq!(head[3], "|           ; arg int64_t arg1 @ rdi");
+    assert!(head[4].starts_with("|           0x0") && head[4].ends_with("      push  rbp"), "{greet}");
+    assert!(greet.lines().last().unwrap().starts_with('\\') && greet.trim_end().ends_with("ret"), "{greet}");
+    assert!(greet.contains(", qword [var_8h]\n") && greet.contains("mov   qword [var_8h], rdi"), "{greet}");
+    assert!(greet.contains("dword [obj.glob]") && greet.contains(":4]=0x1234"), "{greet}");
+    assert!(greet.contains("call  sym.imp.printf"), "{greet}");
+
+    // The loop of main: its condition is jumped to, and jumps back up.
+    let main = run(&mut session, "pdf @ main").out;
+    assert!(main.contains("; CODE XREF from main @ 0x"), "{main}");
+    assert!(
+        main.contains(",=< 0x") && main.contains("`-> 0x") && main.contains("-> 0x") && main.contains("=< 0x"),
+        "{main}"
+    );
+
+    let listing = json(&mut session, "pdfj @ main");
+    let ops = listing["ops"].as_array().unwrap();
+    assert_eq!(listing["name"], "main");
+    let sum: u64 = ops.iter().map(|op| op["size"].as_u64().unwrap()).sum();
+    assert_eq!(Some(sum), listing["size"].as_u64());
+    assert!(ops.iter().any(|op| op["type"] == "call" && op["disasm"] == "call sym.greet" && op["jump"].is_u64()));
+    let callers = run(&mut session, "axt @ sym.die").out;
+    assert!(callers.starts_with("main 0x") && callers.trim_end().ends_with("[CALL] call sym.die"), "{callers}");
+    let graph = json(&mut session, "agfj @ main");
+    let blocks = json(&mut session, "afbj @ main");
+    assert_eq!(graph[0]["blocks"].as_array().unwrap().len(), blocks.as_array().unwrap().len());
+    let drawn = run(&mut session, "agf @ main").out;
+    for block in blocks.as_array().unwrap() {
+        let title = format!("| [0x{:x}]", block["addr"].as_u64().unwrap());
+        assert!(drawn.contains(&title), "{drawn}");
+    }
+}
+
+#[test]
+fn a_far_program_is_analysed_as_a_near_one() {
+    let Some(program) = Program::compile(&["-O2"]) else { return };
+    let server = crate::rap::Running::start(remora::serve::ServeOptions::default());
+    let line = "aa; afl; ax; pdf @ main; agf @ sym.choose; aflj";
+    let near = run(&mut open(&program.path), line);
+    let far = run(&mut super::program::open_uri(&format!("rap://{}/{}", server.place(), program.path.display())), line);
+    assert_eq!(near.err, "");
+    assert!(near.out.len() > 5_000, "{}", near.out);
+    assert_eq!(far, near);
+}
+
+#[test]
+fn an_interrupted_analysis_keeps_what_it_found() {
+    let Some(program) = Program::compile(&["-O0"]) else { return };
+    let mut session = open(&program.path);
+    session.with(|core, view| {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let cancel = remora::output::Cancel::new();
+        cancel.set();
+        let mut out = remora::output::Out::new(&mut out, &mut err, remora::output::Style::default(), cancel);
+        let args = remora::session::context::Args::default();
+        let mut ctx = remora::session::Ctx { core, view, out: &mut out, args: &args };
+        let error = remora::commands::analysis::run::everything(&mut ctx, false).unwrap_err();
+        assert_eq!(error.kind(), remora::error::Kind::Interrupted);
+    });
+    assert_eq!(run(&mut session, "aa; afl~main").err, "");
+}
