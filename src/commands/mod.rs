@@ -6,6 +6,7 @@ pub mod cache;
 pub mod comments;
 pub mod compare;
 pub mod config;
+pub mod disassemble;
 pub mod flags;
 pub mod flagspaces;
 pub mod format;
@@ -194,6 +195,7 @@ pub const FAMILIES: &[&Family] = &[
     &open::FAMILY,
     &maps::FAMILY,
     &print::FAMILY,
+    &disassemble::FAMILY,
     &format::FAMILY,
     &hash::FAMILY,
     &resize::FAMILY,
