@@ -8,6 +8,7 @@ pub mod comments;
 pub mod compare;
 pub mod config;
 pub mod corefile;
+pub mod disassemble;
 pub mod flags;
 pub mod flagspaces;
 pub mod format;
@@ -204,6 +205,7 @@ pub const FAMILIES: &[&Family] = &[
     &open::FAMILY,
     &maps::FAMILY,
     &print::FAMILY,
+    &disassemble::FAMILY,
     &format::FAMILY,
     &hash::FAMILY,
     &info::FAMILY,
