@@ -57,9 +57,12 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a stop.
-    pub fn push(&self, stop: Stop) {
-        self.lock().stops.push_back(stop);
+    /// Queues a stop, after which threads run or not: both at once, so that nobody sees a target at rest without it.
+    pub fn push(&self, stop: Stop, running: bool) {
+        let mut inner = self.lock();
+        inner.stops.push_back(stop);
+        self.running.store(running, Ordering::Release);
+        drop(inner);
         self.changed.notify_all();
     }
 

@@ -30,7 +30,7 @@ fn code_of(info: &[u8; sys::SIGNAL_INFO]) -> i32 {
     i32::from_ne_bytes([info[8], info[9], info[10], info[11]])
 }
 
-fn is_group_stop(signal: i32) -> bool {
+pub fn is_group_stop(signal: i32) -> bool {
     matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU)
 }
 
@@ -166,7 +166,8 @@ impl State {
     fn event_stop(&mut self, tid: Tid, signal: i32) -> Next {
         let report = self.settings.report_threads;
         let Some(task) = self.tasks.get_mut(&tid) else { return Next::Nothing };
-        if is_group_stop(signal) {
+        task.group_stop = None;
+        if is_group_stop(signal) && !task.past_stop {
             task.group_stop = Some(signal);
             // The process stops as it would without us, until somebody continues it or us.
             if task.plan.is_some() && sys::request(libc::PTRACE_LISTEN, tid, 0, 0).is_ok() {
@@ -307,7 +308,19 @@ impl State {
             return Next::Report(Reason::Signal { number: signal, code, sender, address });
         }
         task.deliver = if handling.pass || free { signal } else { 0 };
+        self.renew_stops(tid);
         Next::Go
+    }
+
+    /// A thread is about to get a signal; one that stops its process does so anew.
+    pub fn renew_stops(&mut self, tid: Tid) {
+        let Some(task) = self.tasks.get(&tid) else { return };
+        if is_group_stop(task.deliver) || task.deliver == libc::SIGCONT {
+            let process = task.process;
+            for task in self.tasks.values_mut().filter(|task| task.process == process) {
+                task.past_stop = false;
+            }
+        }
     }
 
     pub fn is_free(&self, tid: Tid) -> bool {

@@ -172,7 +172,8 @@ fn a_process_that_is_killed_from_outside_is_reported() {
         };
         assert_eq!(stop.reason, Reason::Killed { signal: 9, core_dumped: false });
         drop(debugged);
-        sleepers.child.wait().unwrap();
+        // The tracer is a thread of this process and has collected it.
+        let _ = sleepers.child.wait();
     }
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
 }
