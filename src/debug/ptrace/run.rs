@@ -384,7 +384,7 @@ impl State {
                 if let (Ok(mut registers), Ok(memory)) = (self.registers(tid), self.memory_of(tid)) {
                     let address = registers.trapped_at();
                     let code = sys::signal_info(tid).map_or(0, |info| info[8]);
-                    if matches!(code, 1 | 0x80) && memory.is_trap(address) {
+                    if code == 0x80 && memory.is_trap(address) {
                         registers.set_pc(address);
                         self.set_registers(tid, registers);
                         self.keep(tid, Pending::Hit(address));

@@ -20,11 +20,13 @@ pub enum Next {
     Nothing,
 }
 
-/// `si_code`s of SIGTRAP.
+/// `si_code`s of SIGTRAP on x86: of the trap instruction, of a step over a system call, of any other step, of the
+/// debug registers, and of a step into a signal's handler (which stops as an event does).
 const SI_KERNEL: i32 = 0x80;
 const TRAP_BRKPT: i32 = 1;
 const TRAP_TRACE: i32 = 2;
 const TRAP_HWBKPT: i32 = 4;
+const HANDLER: i32 = libc::SIGTRAP;
 
 fn code_of(info: &[u8; sys::SIGNAL_INFO]) -> i32 {
     i32::from_ne_bytes([info[8], info[9], info[10], info[11]])
@@ -203,12 +205,15 @@ impl State {
     fn trap(&mut self, tid: Tid) -> Next {
         let Ok(info) = sys::signal_info(tid) else { return Next::Go };
         match code_of(&info) {
-            SI_KERNEL | TRAP_BRKPT => self.trapped(tid),
+            SI_KERNEL => self.trapped(tid),
             TRAP_HWBKPT => match self.hardware_hit(tid) {
                 Some(reason) => Next::Report(reason),
                 None => Next::Go,
             },
-            TRAP_TRACE => {
+            code @ (TRAP_TRACE | TRAP_BRKPT | HANDLER) => {
+                if code == HANDLER && let Some(task) = self.tasks.get_mut(&tid) {
+                    task.injects = false;
+                }
                 let armed = self.tasks.get(&tid).is_some_and(|task| task.hardware_version != 0);
                 if armed && let Some(reason) = self.hardware_hit(tid) {
                     return Next::Report(reason);
