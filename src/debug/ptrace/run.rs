@@ -1,6 +1,5 @@
 //! Setting threads going and stopping them, and getting them past traps.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +32,6 @@ impl State {
         for (tid, task) in &self.tasks {
             let thread = self.id(*tid);
             if self.is_free(*tid) {
-                plans.push((*tid, Plan::Continue, None));
                 continue;
             }
             let Some(action) = actions.iter().find(|action| action.who.includes(thread)) else { continue };
@@ -306,18 +304,19 @@ impl State {
         }
     }
 
-    /// Stops the running threads (those with the memory of `of.0` other than `of.1`, or all). What they did in the
-    /// meantime is kept for later. The answer is who was running.
+    /// Stops the running threads: those with the memory of `of.0` other than `of.1`, or all.
     pub fn pause_running(&mut self, of: Option<(&Arc<Memory>, Tid)>) -> Vec<Tid> {
-        let meant = |tid: &Tid, process: u32| match of {
-            None => true,
-            Some((memory, except)) => {
-                *tid != except
-                    && self.processes.get(&process).is_some_and(|process| Arc::ptr_eq(&process.memory, memory))
-            }
-        };
+        let Some((memory, except)) = of else { return self.pause(|_, _| true) };
+        let sharing = self.processes.iter().filter(|(_, process)| Arc::ptr_eq(&process.memory, memory));
+        let sharing: Vec<u32> = sharing.map(|(pid, _)| *pid).collect();
+        self.pause(|tid, process| tid != except && sharing.contains(&process))
+    }
+
+    /// Stops the running threads that are meant. What they did in the meantime is kept for later. The answer is who
+    /// was running.
+    fn pause(&mut self, meant: impl Fn(Tid, u32) -> bool) -> Vec<Tid> {
         let running = self.tasks.iter().filter(|(tid, task)| {
-            task.running && !task.in_vfork && !task.deaf && meant(tid, task.process)
+            task.running && !task.in_vfork && !task.deaf && meant(**tid, task.process)
         });
         let running: Vec<Tid> = running.map(|(tid, _)| *tid).collect();
         for tid in &running {
@@ -412,9 +411,10 @@ impl State {
 
     /// Stops everything.
     pub fn stop_all(&mut self) {
-        self.to_start = VecDeque::new();
-        self.pause_running(None);
-        for tid in self.tasks.keys().copied().collect::<Vec<_>>() {
+        let shown: Vec<Tid> = self.tasks.keys().copied().filter(|tid| !self.is_free(*tid)).collect();
+        self.to_start.retain(|tid| !shown.contains(tid));
+        self.pause(|tid, _| shown.contains(&tid));
+        for tid in shown {
             self.set_plan(tid, None);
         }
     }

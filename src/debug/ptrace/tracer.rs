@@ -41,6 +41,8 @@ pub struct Shared {
     interrupt: AtomicBool,
     /// A thread runs.
     running: AtomicBool,
+    /// The tracer waits for the kernel, not for jobs.
+    busy: AtomicBool,
     generation: AtomicU64,
 }
 
@@ -113,7 +115,7 @@ impl Shared {
     fn wake(&self) {
         self.changed.notify_all();
         let tid = self.tid.load(Ordering::Acquire);
-        if tid != 0 && self.is_running() {
+        if tid != 0 && self.busy.load(Ordering::Acquire) {
             // Gone already: then nobody has to be woken.
             let _ = sys::signal_thread(std::process::id() as i32, tid, sys::wake_signal());
         }
@@ -249,10 +251,11 @@ fn work(shared: &Shared, mut state: State) {
             state.interrupted();
         }
         shared.set_running(state.runs());
-        if state.runs() && !shared.is_wanted() {
+        shared.busy.store(state.is_busy(), Ordering::Release);
+        if state.is_busy() && !shared.is_wanted() {
             state.advance();
             shared.set_running(state.runs());
-        } else if !state.runs() {
+        } else if !state.is_busy() {
             state.glance();
         }
     }
@@ -261,7 +264,7 @@ fn work(shared: &Shared, mut state: State) {
 /// The jobs that are there. Waits for some when no thread runs.
 fn jobs(shared: &Shared, state: &State) -> VecDeque<Job> {
     let mut inner = shared.lock();
-    if inner.jobs.is_empty() && !state.runs() {
+    if inner.jobs.is_empty() && !state.is_busy() {
         inner = if state.is_empty() {
             shared.changed.wait(inner).unwrap_or_else(PoisonError::into_inner)
         } else {

@@ -48,7 +48,7 @@ impl State {
         }
         while let Some(tid) = self.to_start.pop_front() {
             self.go(tid);
-            if self.shared.is_wanted() || !self.runs() {
+            if self.shared.is_wanted() || !self.is_busy() {
                 return;
             }
         }
