@@ -227,8 +227,7 @@ fn reads(program: &Path) -> (f64, f64) {
             let local = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: BLOCK };
             let remote = libc::iovec { iov_base: address as usize as *mut libc::c_void, iov_len: BLOCK };
             // SAFETY: the local vector covers `buffer`.
-            let count =
-                unsafe { libc::process_vm_readv(pid as i32, &raw const local, 1, &raw const remote, 1, 0) };
+            let count = unsafe { libc::process_vm_readv(pid as i32, &raw const local, 1, &raw const remote, 1, 0) };
             assert_eq!(count, BLOCK as isize);
         }
         (a.max(ours), b.max(rate(begin)))

@@ -4,6 +4,7 @@
 //! from an event, [`run`] how threads are set going and stopped, [`points`] the breakpoints. All that depends on the
 //! processor is in [`x86`].
 
+mod guard;
 mod inject;
 mod memory;
 mod points;

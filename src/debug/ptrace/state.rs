@@ -284,6 +284,9 @@ impl State {
 
     /// Adds a process.
     pub fn add_process(&mut self, pid: ProcessId, memory: Arc<Memory>, attached: bool, width: Width) {
+        if attached {
+            memory.guard();
+        }
         self.directory.put(pid, Some(Arc::clone(&memory)));
         let process = Process {
             memory,
@@ -314,6 +317,9 @@ impl State {
         self.image += 1;
         let Ok(memory) = Memory::open(pid as i32, self.image).map(Arc::new) else { return };
         if let Some(process) = self.processes.get_mut(&pid) {
+            if process.attached {
+                memory.guard();
+            }
             process.memory = Arc::clone(&memory);
             if process.free.is_none() {
                 self.directory.put(pid, Some(memory));
