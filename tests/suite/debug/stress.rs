@@ -1,12 +1,13 @@
 //! Programs that check themselves have to come out right, whatever the debugger does to them.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use remora::debug::condition::Op;
-use remora::debug::{Action, Condition, OnHit, Reason, Resume, Spec, Target, Who};
+use remora::debug::{Action, Condition, OnHit, Reason, Resume, Settings, Spec, State, Target, Who};
 use remora::output::Cancel;
 
 use super::{PATIENCE, Watched, fixture};
@@ -105,6 +106,34 @@ fn interrupts_come_through_and_change_nothing() {
         }
     }
     assert!(interrupted > 0);
+}
+
+#[test]
+fn threads_stop_one_by_one() {
+    let Some(program) = fixture("threads") else { return };
+    let mut debugged = Watched::launch(&program, &["4", "300", "3"]);
+    quiet(&mut debugged);
+    debugged.target().set_settings(&Settings { non_stop: true, ..Settings::default() }).unwrap();
+    let hot = debugged.symbol("hot");
+    let id = debugged.insert(hot);
+    debugged.target().resume(&[Resume::ALL]).unwrap();
+    let mut stopped = BTreeSet::new();
+    for _ in 0..4 {
+        let stop = debugged.wait();
+        assert_eq!(stop.reason, Reason::Breakpoint { ids: vec![id], address: hot, hardware: false });
+        // Its registers can be read while the others run on.
+        assert_eq!(debugged.register_of(stop.thread, "rip"), hot);
+        assert!(stopped.insert(stop.thread));
+    }
+    let main = debugged.target().threads(None).unwrap();
+    let main = main.iter().find(|thread| thread.id.thread == u64::from(thread.id.process)).unwrap();
+    assert_eq!(main.state, State::Running);
+    debugged.target().resume(&[Resume { action: Action::Stop, ..Resume::step(main.id) }]).unwrap();
+    let stop = debugged.wait();
+    assert_eq!((stop.thread, matches!(stop.reason, Reason::Signal { number: 0, .. })), (main.id, true));
+    debugged.target().remove(id).unwrap();
+    debugged.target().resume(&[Resume::ALL]).unwrap();
+    assert_eq!(debugged.wait().reason, Reason::Exited { code: 0 });
 }
 
 /// Visits a running process `rounds` times, in all ways.
