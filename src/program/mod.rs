@@ -18,6 +18,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::error::{Error, Kind, Result};
 use crate::io::Access;
+use crate::io::plugin::debug;
 use crate::number;
 use crate::output::{Executor, visible};
 use crate::prompt::{Prompt, Read, SharedPrompt};
@@ -25,7 +26,7 @@ use crate::serve::{self, ServeOptions};
 use crate::session::hosts::{self, Line};
 use crate::session::reach::opening;
 use crate::session::scope::Scope;
-use crate::session::{Load, Session, options};
+use crate::session::{Core, Load, Session, options};
 use crate::uri::Uri;
 
 use arguments::{Arguments, Version};
@@ -126,6 +127,7 @@ impl Program {
             self.console.note("Error: no file is given (remora FILE|URI, '-' for a scratch buffer; -h for help)");
             return Ok(FAILED);
         };
+        let file = self.debugged(file);
         let uri = Uri::parse(&file);
         let listening =
             serve::listening(&uri).map_err(|error| error.context(format_args!("cannot open '{}'", visible(&file))))?;
@@ -134,6 +136,21 @@ impl Program {
         }
         unused(&self)?;
         self.session(Some(&uri))
+    }
+
+    /// What `-d` makes of the file: a URI of a process. One that is a URI already says itself what it is.
+    fn debugged(&self, file: String) -> String {
+        match &self.arguments.debug {
+            None => file,
+            Some(arguments) if Uri::parse(&file).scheme().is_some() => match arguments.is_empty() {
+                true => file,
+                false => format!("{file} {}", debug::line(arguments)),
+            },
+            Some(arguments) => {
+                let words: Vec<String> = std::iter::once(&file).chain(arguments).cloned().collect();
+                format!("dbg://{}", debug::line(&words))
+            }
+        }
     }
 
     fn print(mut self, text: &str) -> Result<i32> {
@@ -227,12 +244,13 @@ impl Program {
             None => at,
         };
         let load = Load { address: base, raw: self.arguments.raw > 0, known: self.arguments.raw != 1 };
-        let access = if self.arguments.write { Access::RWX } else { Access::RX };
+        let writes = self.arguments.write || self.arguments.debug.is_some();
+        let access = if writes { Access::RWX } else { Access::RX };
         let open = opening(&self.session.core(), &self.session.view, uri, access, &self.session.cancel)?;
         let outcome = self.session.with(|core, view| {
             let fd = core.io.open(uri, &open)?;
             let entry = core.load(fd, load)?;
-            view.seek = entry.or(at).unwrap_or(0);
+            view.seek = program_counter(core).or(entry).or(at).unwrap_or(0);
             Ok(())
         });
         open.notices.take().iter().for_each(|line| self.console.note(line));
@@ -475,6 +493,14 @@ impl Program {
     fn status(&self, status: i32) -> i32 {
         if status == 0 && self.failed && !self.prompts && !self.arguments.pipe { FAILED } else { status }
     }
+}
+
+/// Where the process goes on that was just opened, if it is one.
+fn program_counter(core: &mut Core) -> Option<u64> {
+    let fd = core.io.current()?;
+    let target = core.io.descriptor_mut(fd).ok()?.device().target()?;
+    let thread = target.current()?;
+    crate::debug::program_counter(target, thread).ok()
 }
 
 /// Options that change how a file is opened, and so are set before.

@@ -6,6 +6,8 @@ mod analysis;
 mod commands;
 mod cores;
 mod crowd;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod debug;
 mod devices;
 mod dialect;
 mod examples;

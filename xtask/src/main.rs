@@ -17,7 +17,7 @@ cargo xtask docs            write the pages of the reference from the tables in 
 cargo xtask bench           measure against xxd, sha256sum, radare2 and a plain socket (docs/performance.md)
 cargo xtask samples         fetch programs of other machines from Debian, for the tests of object files
 cargo xtask soak [SECONDS]  throw random input at every decoder and at the shell, and a crowd at a
-                            server, 60 seconds by default";
+                            server, 60 seconds by default; visit a busy process with the debugger 1,000 times";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -79,5 +79,8 @@ fn soak(seconds: &str) -> Result<()> {
         "soak",
         "--",
         &seconds.to_string(),
-    ])
+    ])?;
+    // A program that checks itself is attached to, set going with a breakpoint in its loop and left, again and again.
+    let visits = ["test", "--test", "suite", "--", "--exact", "debug::stress::a_busy_process_is_visited_many_times"];
+    tools::run(Command::new(env!("CARGO")).args(visits).env("REMORA_SOAK", "1000"))
 }
