@@ -24,11 +24,13 @@ impl Terminal {
     /// `None` when this machine has no `script`, which the test's output then says.
     fn start(args: &str) -> Option<Terminal> {
         let home = TempDir::new().expect("a home can be made");
-        let line = format!("{} {args}", env!("CARGO_BIN_EXE_remora"));
+        // A shell that stays between would get each Ctrl-C, too, and some end with its status.
+        let line = format!("exec {} {args}", env!("CARGO_BIN_EXE_remora"));
         let started = Command::new("script")
             .args(["-qefc", &line, "/dev/null"])
             .env("HOME", home.path())
             .env("TERM", "xterm")
+            .env("SHELL", "/bin/sh")
             .env_remove("XDG_STATE_HOME")
             .env_remove("XDG_CONFIG_HOME")
             .stdin(Stdio::piped())
@@ -115,7 +117,9 @@ fn a_session_at_the_prompt() {
     terminal.press("p8 4\r");
     terminal.wait_for("\n\x1b[?2004l00000000\r\n");
     terminal.wait_for("[0x00000000]> ");
+    // The prompt is painted anew for each key: what comes behind the end of the paste mode is a new one.
     terminal.press("p8 99\x03");
+    terminal.wait_for("\x1b[?2004l");
     terminal.wait_for("[0x00000000]> ");
     terminal.press("s 0x10\r");
     terminal.wait_for("[0x00000010]> ");

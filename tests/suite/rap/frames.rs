@@ -21,7 +21,7 @@ fn settled(bytes: &[u8]) -> tempfile::NamedTempFile {
     let device = remora::io::plugin::open(&Uri::parse(&path(&file)), &open).unwrap();
     let begun = Instant::now();
     while device.version().is_none() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "the version of a file never becomes known");
+        assert!(begun.elapsed() < Duration::from_secs(60), "the version of a file never becomes known");
         std::thread::yield_now();
     }
     file
@@ -47,7 +47,7 @@ impl Raw {
 
     /// The next answer.
     fn frame(&mut self) -> (u32, Part, Vec<u8>) {
-        self.0.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        self.0.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut head = [0; rap2::HEAD];
         self.0.read_exact(&mut head).unwrap();
         let head = Head::answer(&head, rap2::FRAME).unwrap().unwrap();
@@ -225,7 +225,7 @@ fn ctrl_c_ends_the_command_over_there_and_nothing_else() {
     let cancel = Cancel::new();
     let outcome = std::thread::scope(|scope| {
         let running = scope.spawn(|| execute(&mut client, "p8 2", &cancel).0);
-        while !fake.requests.recv_timeout(Duration::from_secs(10)).unwrap().starts_with("Read") {}
+        while !fake.requests.recv_timeout(Duration::from_secs(60)).unwrap().starts_with("Read") {}
         cancel.set();
         running.join().unwrap()
     });
@@ -496,7 +496,7 @@ fn a_server_that_stops_cancels_what_runs_and_what_waits() {
     quiet.ask(3, &rap2::Request::Run { text: b"p8 2" });
     loud.ask(2, &rap2::Request::Run { text: b"px 1G" });
     assert_eq!(loud.frame().1, Part::Data);
-    while !fake.requests.recv_timeout(Duration::from_secs(10)).unwrap().starts_with("Read") {}
+    while !fake.requests.recv_timeout(Duration::from_secs(60)).unwrap().starts_with("Read") {}
     let stopping = std::thread::spawn(move || drop(server));
     for id in [2, 3] {
         let (answered, part, body) = quiet.frame();
@@ -649,7 +649,7 @@ fn a_server_that_keeps_silent_is_asked_once_and_then_given_up() {
         }
     });
     let authority = Authority::parse(&place).unwrap();
-    let dial = move |cancel: &Cancel| remora::link::connect(&authority, Duration::from_secs(10), cancel);
+    let dial = move |cancel: &Cancel| remora::link::connect(&authority, Duration::from_secs(60), cancel);
     let impatient = Target { timeout: Duration::from_millis(50), ..target(&place, "/f", 5) };
     let mut client = Client::connect(Box::new(dial), impatient).unwrap();
     let (outcome, ..) = execute(&mut client, "sleep", &Cancel::new());
