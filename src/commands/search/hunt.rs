@@ -60,8 +60,8 @@ impl Frame {
 pub enum Hunt<'p> {
     /// The device finds the hits, so that only they travel.
     Device(DeviceSearch<'p>),
-    /// The bytes are read and looked at here.
-    Forward(Scan<'p>),
+    /// The bytes are read and looked at here, from an address on.
+    Forward(Scan<'p>, u64),
     /// The same, from the end.
     Backward(BackwardScan<'p>),
 }
@@ -94,7 +94,7 @@ impl<'p> Hunt<'p> {
                 let free = extent.first;
                 Hunt::Device(DeviceSearch { keyword, pattern, wanted, rest, found, frame, free, limit })
             }
-            _ => Hunt::Forward(Scan::new(pattern, wanted, extent)),
+            _ => Hunt::Forward(Scan::new(pattern, wanted, extent), extent.first),
         }
     }
 
@@ -106,11 +106,11 @@ impl<'p> Hunt<'p> {
             }
             let Some(rest) = search.rest else { return Ok(None) };
             // The device leaves it to us.
-            *self = Hunt::Forward(Scan::new(search.pattern, search.wanted, rest));
+            *self = Hunt::Forward(Scan::new(search.pattern, search.wanted, rest), rest.first);
         }
         let hit = match self {
-            Hunt::Forward(scan) => scan.next(&mut Memory(session), cancel)?,
-            Hunt::Backward(scan) => scan.next(&mut Memory(session), cancel)?,
+            Hunt::Forward(scan, first) => scan.next(&mut Memory { session, first: Some(*first) }, cancel)?,
+            Hunt::Backward(scan) => scan.next(&mut Memory { session, first: None }, cancel)?,
             Hunt::Device(_) => None,
         };
         Ok(hit.map(|hit| (hit, None)))
@@ -206,11 +206,19 @@ fn behind(address: u64, extent: Extent) -> Option<Extent> {
 }
 
 /// Memory as the client sees it, read under the lock, a stretch at a time.
-pub struct Memory<'s>(pub &'s mut Session);
+pub struct Memory<'s> {
+    /// The client's session.
+    pub session: &'s mut Session,
+    /// Where the reader began; `None`: it does not read on and on.
+    pub first: Option<u64>,
+}
 
 impl Source for Memory<'_> {
     fn stretch(&mut self, address: u64, buffer: &mut [u8]) -> Result<Stretch> {
-        self.0.with(|core, view| {
+        if let Some(first) = self.first {
+            self.session.cancel.report_progress(address.wrapping_sub(first), None);
+        }
+        self.session.with(|core, view| {
             let settings = scope::settings(core, view);
             let Some(patch) = &view.patch else { return core.io.stretch(&settings, address, buffer) };
             // The bytes of `@x:` lie over everything else.

@@ -150,6 +150,7 @@ pub fn run(
         if out.is_terminal() {
             out.note(format_args!("Searching {} bytes in [0x{:x}-0x{:x}]", extent.length(), extent.first, extent.last));
         }
+        let _progress = out.progress("searching", extent.length());
         let left = if most == 0 { 0 } else { most - count };
         let mut hunt = Hunt::new(query, options.wanted, extent, left, frame);
         while let Some((hit, seen)) = hunt.next(session, &cancel)? {

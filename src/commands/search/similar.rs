@@ -66,7 +66,7 @@ pub fn blocks(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<(
             let size = model.len() as u64;
             next = address.checked_add(size);
             if valid == 0
-                && let Stretch::Hole(length) = Memory(session).stretch(address, &mut [0])?
+                && let Stretch::Hole(length) = (Memory { session, first: None }).stretch(address, &mut [0])?
             {
                 // Whole blocks, to stay in step.
                 next = (length / size).max(1).checked_mul(size).and_then(|skip| address.checked_add(skip));

@@ -139,3 +139,23 @@ fn a_session_at_the_prompt() {
     let lines = std::fs::read_to_string(&history).unwrap();
     assert_eq!(lines.lines().collect::<Vec<_>>(), ["p8 4", "s 0x10", "p8 0x4000000000", "p8 3"]);
 }
+
+#[test]
+fn long_work_shows_how_far_it_is() {
+    let Some(mut terminal) = Terminal::start("-") else { return };
+    terminal.wait_for("[0x00000000]> ");
+    terminal.press("ph sha256 0x4000000000\r");
+    terminal.wait_for("reading [");
+    terminal.wait_for(" of 256.00 GiB");
+    terminal.press("\x03");
+    terminal.wait_for("interrupted");
+    terminal.wait_for("[0x00000000]> ");
+    // Whoever sees output needs no bar.
+    terminal.press("p8 0x4000000000\r");
+    terminal.wait_for("0000000000000000");
+    terminal.press("\x03");
+    terminal.wait_for("interrupted");
+    terminal.wait_for("[0x00000000]> ");
+    terminal.press("\x04");
+    assert_eq!(terminal.end(), Some(0));
+}

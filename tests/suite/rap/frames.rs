@@ -1,6 +1,7 @@
 //! Tests: rap 2 between our own ends, and with peers that only pretend.
 
 use remora::link::rap::Sought;
+use remora::output::progress::{Display, Report};
 use remora::output::{Executor, Out, Style};
 use remora::protocol::rap2::{self, Answer, Head, LATEST, Part, Ran, Range, Stat, Status};
 
@@ -669,4 +670,29 @@ fn against_an_old_peer_reading_takes_a_flight_for_each_64_kib() {
     assert!(read(&mut client, 0, size).unwrap() == pattern(size));
     let flights = client.traffic().round_trips;
     assert!(flights <= size as u64 / 65536 + 3, "{flights} flights for {size} bytes");
+}
+
+#[test]
+fn a_client_is_told_how_far_its_command_is() {
+    struct Enough(Cancel);
+    impl Display for Enough {
+        fn show(&mut self, report: &Report<'_>) {
+            assert_eq!(report.what, "waiting");
+            if report.done > 0 {
+                assert_eq!(report.total, 0x40_0000_0000);
+                self.0.set();
+            }
+        }
+        fn clear(&mut self) {}
+    }
+    let server = Running::start(ServeOptions::default());
+    let mut client = server.client("malloc://4096").unwrap();
+    let cancel = Cancel::new();
+    cancel.show_progress(Some(Box::new(Enough(cancel.clone()))));
+    let waiting = cancel.progress("waiting", 0);
+    let (outcome, out, err) = execute(&mut client, "ph sha256 0x4000000000", &cancel);
+    assert_eq!((outcome.unwrap_err().kind(), out.as_str(), err.as_str()), (Kind::Interrupted, "", ""));
+    drop(waiting);
+    cancel.show_progress(None);
+    assert_eq!(execute(&mut client, "p8 2", &Cancel::new()).1, "0000\n");
 }
