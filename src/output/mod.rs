@@ -4,6 +4,7 @@
 //! streams: every write first looks at the [`Cancel`] flag, so Ctrl-C ends a command within one row.
 
 pub mod printer;
+pub mod progress;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
+pub use progress::Progress;
 
 /// How a command's records are rendered; chosen by the suffix of the command's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,8 +41,15 @@ impl Mode {
 }
 
 /// A shared flag that ends a running command: set by Ctrl-C, by a client's cancel request or by a closing connection.
+/// Whoever waits or works looks at it, and so it also knows how far the command is.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    flag: Arc<AtomicBool>,
+    meter: progress::Meter,
+}
 
 impl Cancel {
     /// A flag that is not set.
@@ -49,23 +58,44 @@ impl Cancel {
     }
     /// Asks whatever runs under this flag to end.
     pub fn set(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.flag.store(true, Ordering::SeqCst);
     }
     /// Takes the request back, before the next command.
     pub fn clear(&self) {
-        self.0.store(false, Ordering::SeqCst);
+        self.0.flag.store(false, Ordering::SeqCst);
     }
     /// Whether the end was asked for.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.flag.load(Ordering::Relaxed)
     }
-    /// An error of [`Kind::Interrupted`] when the end was asked for.
+    /// An error of [`Kind::Interrupted`] when the end was asked for. Shows how far the work is, too.
     pub fn check(&self) -> Result<()> {
+        self.0.meter.look();
         if self.is_set() { Err(Error::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
     }
     /// The flag itself, for signal handlers.
     pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.0.flag)
+    }
+
+    /// Work of `total` bytes (0: nobody knows) begins: see [`Out::progress`].
+    pub fn progress(&self, what: impl std::fmt::Display, total: u64) -> Progress {
+        self.0.meter.begin(self, &what, total)
+    }
+    /// For whoever does a part of the work and knows how far the whole is: `done` bytes, of `total` if that is news.
+    pub fn report_progress(&self, done: u64, total: Option<u64>) {
+        self.0.meter.report(done, total);
+    }
+    /// Shows on `display` how far work is; `None`: nobody watches.
+    pub fn show_progress(&self, display: Option<Box<dyn progress::Display>>) {
+        self.0.meter.watch(display);
+    }
+    /// Takes away what shows how far work is, because output comes.
+    pub fn make_way(&self) {
+        self.0.meter.make_way();
+    }
+    fn meter(&self) -> &progress::Meter {
+        &self.0.meter
     }
 }
 
@@ -208,6 +238,13 @@ impl<'a> Out<'a> {
     /// The flag that ends the running command.
     pub fn cancel(&self) -> &Cancel {
         &self.cancel
+    }
+
+    /// Work of `total` bytes (0: nobody knows) begins, called `what` ("hashing"). Where somebody waits at a terminal, a
+    /// bar shows how far it is once it has been silent for half a second, for as long as the value lives and
+    /// [`Cancel::check`] is called. [`Progress::at`] says how far it is.
+    pub fn progress(&self, what: impl std::fmt::Display, total: u64) -> Progress {
+        self.cancel.progress(what, total)
     }
 
     /// The mode that the command's name asked for. For the few commands whose text is not a list of records

@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
+use crate::output::progress::Bar;
 use crate::output::{Cancel, Out, Style};
 use crate::session::{Session, Value, config};
 
@@ -30,6 +31,7 @@ struct Answers {
 
 impl Write for Answers {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.cancel.make_way();
         self.file.write(bytes).inspect_err(|error| {
             if error.kind() == io::ErrorKind::BrokenPipe {
                 self.gone.set(true);
@@ -47,11 +49,13 @@ impl Write for Answers {
 struct Diagnostics {
     said: usize,
     gone: Rc<Cell<bool>>,
+    cancel: Cancel,
 }
 
 impl Write for Diagnostics {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.said += bytes.len();
+        self.cancel.make_way();
         if self.gone.get() { Ok(bytes.len()) } else { io::stderr().write(bytes) }
     }
     fn flush(&mut self) -> io::Result<()> {
@@ -66,9 +70,12 @@ impl Console {
         let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let terminal = file.is_terminal();
         let gone = Rc::new(Cell::new(false));
+        if io::stderr().is_terminal() {
+            cancel.show_progress(Some(Box::new(Bar::default())));
+        }
         Ok(Console {
+            errors: Diagnostics { said: 0, gone: Rc::clone(&gone), cancel: cancel.clone() },
             out: BufWriter::with_capacity(BUFFER, Answers { file, gone: Rc::clone(&gone), cancel }),
-            errors: Diagnostics { said: 0, gone: Rc::clone(&gone) },
             gone,
             terminal,
             plain: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),

@@ -116,7 +116,9 @@ impl Ctx<'_, '_> {
             let settings = scope::settings(self.core, self.view);
             self.core.io.will_read(&settings, address, length);
         }
+        let progress = self.out.progress("reading", length);
         while done < length {
+            progress.at(done);
             self.out.cancel().check()?;
             let count = (length - done).min(CHUNK as u64) as usize;
             let here = address.wrapping_add(done);

@@ -57,12 +57,12 @@ impl Radare2 {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let authority = Authority::parse(&self.place)?;
-            let dial = move |cancel: &Cancel| remora::link::connect(&authority, Duration::from_secs(10), cancel);
+            let dial = move |cancel: &Cancel| remora::link::connect(&authority, Duration::from_secs(60), cancel);
             let target = Target {
                 place: self.place.clone(),
                 path: path.to_string(),
                 flags,
-                timeout: Duration::from_secs(10),
+                timeout: Duration::from_secs(60),
                 cancel: Cancel::new(),
             };
             match Client::connect(Box::new(dial), target) {

@@ -5,7 +5,6 @@ mod constants;
 mod gadgets;
 mod hunt;
 mod magic;
-mod progress;
 mod query;
 mod range;
 mod run;

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::hunt::{Catch, Frame, Hunt, Seen};
-use super::progress::Progress;
 use super::query::{Query, Recognise, Shown};
 use super::range;
 use crate::commands::literal;
@@ -154,16 +153,15 @@ pub fn run(
     let cancel = out.cancel().clone();
     let frame = options.frame(query, out.mode());
     let mut count = 0;
-    let mut progress = Progress::new(out, &extents);
     session.view.last = 0;
     for extent in extents {
         if out.is_terminal() {
             out.note(format_args!("Searching {} bytes in [0x{:x}-0x{:x}]", extent.length(), extent.first, extent.last));
         }
+        let progress = out.progress("searching", extent.length());
         let left = if most == 0 { 0 } else { most - count };
         let mut hunt = Hunt::new(query, options.wanted, extent, left, frame)?;
-        while let Some(Catch { hit, seen, what }) = hunt.next(session, &cancel, &mut |done| progress.step(done))? {
-            progress.hide();
+        while let Some(Catch { hit, seen, what }) = hunt.next(session, &cancel, &mut |done| progress.at(done))? {
             // Only hits that are shown count.
             cancel.check()?;
             let what = match query.shown {
@@ -201,9 +199,8 @@ pub fn run(
                 return Ok(());
             }
         }
-        progress.pass(extent);
+        drop(progress);
     }
-    drop(progress);
     if out.is_terminal() {
         out.note(format_args!("hits: {count}"));
     }

@@ -1,10 +1,15 @@
 //! Programs of this machine, run by `/bin/sh`: their output streams into the answer, and Ctrl-C ends them.
 
 use std::io::{self, BufWriter, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::error::{Error, Kind, Result};
 use crate::output::{Cancel, Out, Style};
@@ -110,6 +115,34 @@ fn facts(session: &Session) -> Vec<(&'static str, String)> {
     facts
 }
 
+/// A pipe that a thread empties, seen from another thread.
+struct Pipe {
+    descriptor: OwnedFd,
+    /// Whether everything that was read has been handed on.
+    idle: Arc<AtomicBool>,
+}
+
+impl Pipe {
+    /// The pipe `from`, which a thread of its own hands on to `to` until it ends.
+    fn start(
+        mut from: impl Read + AsFd + Send + 'static,
+        to: SyncSender<Chunk>,
+        chunk: fn(Vec<u8>) -> Chunk,
+    ) -> io::Result<Pipe> {
+        let descriptor = from.as_fd().try_clone_to_owned()?;
+        let idle = Arc::new(AtomicBool::new(true));
+        let resting = Arc::clone(&idle);
+        thread::spawn(move || forward(&mut from, &to, chunk, &resting));
+        Ok(Pipe { descriptor, idle })
+    }
+
+    /// Whether nothing is left of what a program that has ended wrote. The order counts: what has left the pipe since
+    /// keeps its thread busy until it was handed on.
+    fn is_empty(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.descriptor).unwrap_or(0) == 0 && self.idle.load(Ordering::SeqCst)
+    }
+}
+
 enum Chunk {
     Output(Vec<u8>),
     Errors(Vec<u8>),
@@ -121,6 +154,7 @@ struct Program<'o> {
     child: Child,
     input: Option<SyncSender<Vec<u8>>>,
     chunks: Receiver<Chunk>,
+    pipes: Vec<Pipe>,
     complaints: Vec<u8>,
     cancel: Cancel,
     sink: &'o mut dyn Write,
@@ -137,15 +171,12 @@ impl<'o> Program<'o> {
         if !terminal {
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         }
-        let mut child = command.spawn().map_err(|error| Error::system("cannot run /bin/sh", &error))?;
+        let failed = |error: io::Error| Error::system("cannot run /bin/sh", &error);
+        let mut child = command.spawn().map_err(failed)?;
         let (sender, chunks) = sync_channel(32);
-        if let Some(stdout) = child.stdout.take() {
-            let sender = sender.clone();
-            thread::spawn(move || forward(stdout, &sender, Chunk::Output));
-        }
-        if let Some(stderr) = child.stderr.take() {
-            thread::spawn(move || forward(stderr, &sender, Chunk::Errors));
-        }
+        let output = child.stdout.take().map(|stdout| Pipe::start(stdout, sender.clone(), Chunk::Output));
+        let errors = child.stderr.take().map(|stderr| Pipe::start(stderr, sender, Chunk::Errors));
+        let pipes = output.into_iter().chain(errors).collect::<io::Result<_>>().map_err(failed)?;
         let input = child.stdin.take().map(|mut stdin| {
             let (input, pieces) = sync_channel::<Vec<u8>>(8);
             thread::spawn(move || {
@@ -158,6 +189,7 @@ impl<'o> Program<'o> {
             child,
             input,
             chunks,
+            pipes,
             complaints: Vec::new(),
             cancel,
             sink,
@@ -186,7 +218,16 @@ impl<'o> Program<'o> {
                 Ok(chunk) => self.take(chunk).map_err(|error| Error::system("cannot write the output", &error))?,
                 Err(RecvTimeoutError::Disconnected) => break,
                 // A program in the background may keep the pipe open; it is not waited for.
-                Err(RecvTimeoutError::Timeout) if self.exited()?.is_some() => break,
+                Err(RecvTimeoutError::Timeout) if self.exited()?.is_some() => {
+                    let empty = self.pipes.iter().all(Pipe::is_empty);
+                    match self.chunks.try_recv() {
+                        Ok(chunk) => {
+                            self.take(chunk).map_err(|error| Error::system("cannot write the output", &error))?;
+                        }
+                        Err(_) if empty => break,
+                        Err(_) => self.cancel.check()?,
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => self.cancel.check()?,
             }
         }
@@ -255,9 +296,13 @@ impl Drop for Program<'_> {
     }
 }
 
-fn forward(mut from: impl Read, to: &SyncSender<Chunk>, chunk: fn(Vec<u8>) -> Chunk) {
+fn forward(from: &mut (impl Read + AsFd), to: &SyncSender<Chunk>, chunk: fn(Vec<u8>) -> Chunk, idle: &AtomicBool) {
     let mut buffer = vec![0; 1 << 16];
     loop {
+        idle.store(true, Ordering::SeqCst);
+        // Whatever this wait finds, the read finds, too.
+        let _ = poll(&mut [PollFd::new(from, PollFlags::IN)], None);
+        idle.store(false, Ordering::SeqCst);
         match from.read(&mut buffer) {
             Ok(0) => return,
             Ok(count) => {

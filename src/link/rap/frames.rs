@@ -497,6 +497,7 @@ impl Channel {
             let body = body(framed, head.length, Some(patience))?;
             match Answer::parse(head.tag, &body)? {
                 Answer::Done { status, result } => return Ok(Ended { status, result: result.to_vec(), local }),
+                Answer::Progress { done, total } => cancel.report_progress(done, Some(total)),
                 answer if ending.is_none() => local = each(answer).err(),
                 _ => {}
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::State;
-use super::line::{Line, Notes, Output, Running};
+use super::line::{Line, Notes, Output, Running, Told};
 use crate::commands::hash;
 use crate::error::{Error, Kind, Result};
 use crate::io::scan::{Extent, Keyword, Pattern, Scan, Source, Stretch, Wanted};
@@ -219,7 +219,7 @@ impl State<'_> {
         &mut self,
         framed: Framed,
         id: u32,
-        work: impl FnOnce(&mut Self, &Line) -> Result<Vec<u8>>,
+        work: impl FnOnce(&mut Self, &Arc<Line>) -> Result<Vec<u8>>,
     ) -> Result<Framed> {
         let (mut running, outcome) = self.watched(framed, id, work)?;
         running.seal()?;
@@ -233,9 +233,12 @@ impl State<'_> {
         let (mut running, outcome) = self.watched(framed, id, |state, line| {
             let session = &mut state.session;
             session.view.failed = false;
+            session.cancel.show_progress(Some(Box::new(Told(Arc::clone(line)))));
             let (mut output, mut notes) = (Output(line), Notes::new(line));
             let cancel = session.cancel.clone();
-            session.execute(text, &mut Out::new(&mut output, &mut notes, Style::default(), cancel))
+            let outcome = session.execute(text, &mut Out::new(&mut output, &mut notes, Style::default(), cancel));
+            session.cancel.show_progress(None);
+            outcome
         })?;
         running.seal()?;
         // Leaving is the client's to do.
@@ -266,7 +269,7 @@ impl State<'_> {
         &mut self,
         framed: Framed,
         id: u32,
-        work: impl FnOnce(&mut Self, &Line) -> R,
+        work: impl FnOnce(&mut Self, &Arc<Line>) -> R,
     ) -> Result<(Running, R)> {
         let waiting = std::mem::take(&mut self.waiting);
         let (cancel, patience) = (self.seat.cancel.clone(), self.options.patience);

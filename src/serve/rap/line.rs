@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 use crate::link::Framed;
 use crate::output::Cancel;
+use crate::output::progress::{Display, Report};
 use crate::protocol::rap2::{self, Answer, Head, Op, Request, Status};
 
 /// Bytes of output in one frame.
@@ -253,6 +254,17 @@ impl Line {
         running.cancel.check()?;
         running.standing().map_err(|_| Error::new(Kind::Closed, "the client has gone"))
     }
+}
+
+/// Tells the client how far the command is that it runs.
+pub struct Told(pub Arc<Line>);
+
+impl Display for Told {
+    fn show(&mut self, report: &Report<'_>) {
+        // Whether somebody is there to hear it shows in the output.
+        let _ = self.0.progress(report.done, report.total);
+    }
+    fn clear(&mut self) {}
 }
 
 /// Where the output of a request goes.

@@ -152,7 +152,9 @@ impl Host {
 impl Executor for Host {
     fn execute(&mut self, line: &str, out: &mut Out<'_>) -> Result<()> {
         let begun = Instant::now();
+        let waiting = out.progress(format_args!("waiting for {}", self.name), 0);
         let outcome = self.peer.execute(line, out);
+        drop(waiting);
         // A peer that does not answer is not asked where it is.
         let answered = outcome.is_ok() || self.peer.outcome().is_some();
         self.place = if answered { Place::Stale } else { Place::Asked(None) };

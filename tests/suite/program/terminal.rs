@@ -24,11 +24,13 @@ impl Terminal {
     /// `None` when this machine has no `script`, which the test's output then says.
     fn start(args: &str) -> Option<Terminal> {
         let home = TempDir::new().expect("a home can be made");
-        let line = format!("{} {args}", env!("CARGO_BIN_EXE_remora"));
+        // A shell that stays between would get each Ctrl-C, too, and some end with its status.
+        let line = format!("exec {} {args}", env!("CARGO_BIN_EXE_remora"));
         let started = Command::new("script")
             .args(["-qefc", &line, "/dev/null"])
             .env("HOME", home.path())
             .env("TERM", "xterm")
+            .env("SHELL", "/bin/sh")
             .env_remove("XDG_STATE_HOME")
             .env_remove("XDG_CONFIG_HOME")
             .stdin(Stdio::piped())
@@ -115,7 +117,9 @@ fn a_session_at_the_prompt() {
     terminal.press("p8 4\r");
     terminal.wait_for("\n\x1b[?2004l00000000\r\n");
     terminal.wait_for("[0x00000000]> ");
+    // The prompt is painted anew for each key: what comes behind the end of the paste mode is a new one.
     terminal.press("p8 99\x03");
+    terminal.wait_for("\x1b[?2004l");
     terminal.wait_for("[0x00000000]> ");
     terminal.press("s 0x10\r");
     terminal.wait_for("[0x00000010]> ");
@@ -134,4 +138,24 @@ fn a_session_at_the_prompt() {
     assert_eq!(std::fs::metadata(&history).unwrap().permissions().mode() & 0o777, 0o600);
     let lines = std::fs::read_to_string(&history).unwrap();
     assert_eq!(lines.lines().collect::<Vec<_>>(), ["p8 4", "s 0x10", "p8 0x4000000000", "p8 3"]);
+}
+
+#[test]
+fn long_work_shows_how_far_it_is() {
+    let Some(mut terminal) = Terminal::start("-") else { return };
+    terminal.wait_for("[0x00000000]> ");
+    terminal.press("ph sha256 0x4000000000\r");
+    terminal.wait_for("reading [");
+    terminal.wait_for(" of 256.00 GiB");
+    terminal.press("\x03");
+    terminal.wait_for("interrupted");
+    terminal.wait_for("[0x00000000]> ");
+    // Whoever sees output needs no bar.
+    terminal.press("p8 0x4000000000\r");
+    terminal.wait_for("0000000000000000");
+    terminal.press("\x03");
+    terminal.wait_for("interrupted");
+    terminal.wait_for("[0x00000000]> ");
+    terminal.press("\x04");
+    assert_eq!(terminal.end(), Some(0));
 }

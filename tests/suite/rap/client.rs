@@ -126,7 +126,7 @@ fn waiting_ends_by_deadline_or_by_the_user() {
         request => old(&mut [0; 64], &mut 0, request),
     });
     let authority = Authority::parse(&fake.place).unwrap();
-    let dial = move |cancel: &Cancel| remora::link::connect(&authority, Duration::from_secs(10), cancel);
+    let dial = move |cancel: &Cancel| remora::link::connect(&authority, Duration::from_secs(60), cancel);
     let patient = Target { timeout: Duration::from_millis(200), ..target(&fake.place, "/some/file", 5) };
     let mut client = Client::connect(Box::new(dial), patient).unwrap();
     assert_eq!(read(&mut client, 0, 4).unwrap_err().kind(), Kind::Timeout);

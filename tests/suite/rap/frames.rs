@@ -1,6 +1,7 @@
 //! Tests: rap 2 between our own ends, and with peers that only pretend.
 
 use remora::link::rap::Sought;
+use remora::output::progress::{Display, Report};
 use remora::output::{Executor, Out, Style};
 use remora::protocol::rap2::{self, Answer, Head, LATEST, Part, Ran, Range, Stat, Status};
 
@@ -21,7 +22,7 @@ fn settled(bytes: &[u8]) -> tempfile::NamedTempFile {
     let device = remora::io::plugin::open(&Uri::parse(&path(&file)), &open).unwrap();
     let begun = Instant::now();
     while device.version().is_none() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "the version of a file never becomes known");
+        assert!(begun.elapsed() < Duration::from_secs(60), "the version of a file never becomes known");
         std::thread::yield_now();
     }
     file
@@ -47,7 +48,7 @@ impl Raw {
 
     /// The next answer.
     fn frame(&mut self) -> (u32, Part, Vec<u8>) {
-        self.0.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        self.0.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut head = [0; rap2::HEAD];
         self.0.read_exact(&mut head).unwrap();
         let head = Head::answer(&head, rap2::FRAME).unwrap().unwrap();
@@ -225,7 +226,7 @@ fn ctrl_c_ends_the_command_over_there_and_nothing_else() {
     let cancel = Cancel::new();
     let outcome = std::thread::scope(|scope| {
         let running = scope.spawn(|| execute(&mut client, "p8 2", &cancel).0);
-        while !fake.requests.recv_timeout(Duration::from_secs(10)).unwrap().starts_with("Read") {}
+        while !fake.requests.recv_timeout(Duration::from_secs(60)).unwrap().starts_with("Read") {}
         cancel.set();
         running.join().unwrap()
     });
@@ -496,7 +497,7 @@ fn a_server_that_stops_cancels_what_runs_and_what_waits() {
     quiet.ask(3, &rap2::Request::Run { text: b"p8 2" });
     loud.ask(2, &rap2::Request::Run { text: b"px 1G" });
     assert_eq!(loud.frame().1, Part::Data);
-    while !fake.requests.recv_timeout(Duration::from_secs(10)).unwrap().starts_with("Read") {}
+    while !fake.requests.recv_timeout(Duration::from_secs(60)).unwrap().starts_with("Read") {}
     let stopping = std::thread::spawn(move || drop(server));
     for id in [2, 3] {
         let (answered, part, body) = quiet.frame();
@@ -649,7 +650,7 @@ fn a_server_that_keeps_silent_is_asked_once_and_then_given_up() {
         }
     });
     let authority = Authority::parse(&place).unwrap();
-    let dial = move |cancel: &Cancel| remora::link::connect(&authority, Duration::from_secs(10), cancel);
+    let dial = move |cancel: &Cancel| remora::link::connect(&authority, Duration::from_secs(60), cancel);
     let impatient = Target { timeout: Duration::from_millis(50), ..target(&place, "/f", 5) };
     let mut client = Client::connect(Box::new(dial), impatient).unwrap();
     let (outcome, ..) = execute(&mut client, "sleep", &Cancel::new());
@@ -669,4 +670,29 @@ fn against_an_old_peer_reading_takes_a_flight_for_each_64_kib() {
     assert!(read(&mut client, 0, size).unwrap() == pattern(size));
     let flights = client.traffic().round_trips;
     assert!(flights <= size as u64 / 65536 + 3, "{flights} flights for {size} bytes");
+}
+
+#[test]
+fn a_client_is_told_how_far_its_command_is() {
+    struct Enough(Cancel);
+    impl Display for Enough {
+        fn show(&mut self, report: &Report<'_>) {
+            assert_eq!(report.what, "waiting");
+            if report.done > 0 {
+                assert_eq!(report.total, 0x40_0000_0000);
+                self.0.set();
+            }
+        }
+        fn clear(&mut self) {}
+    }
+    let server = Running::start(ServeOptions::default());
+    let mut client = server.client("malloc://4096").unwrap();
+    let cancel = Cancel::new();
+    cancel.show_progress(Some(Box::new(Enough(cancel.clone()))));
+    let waiting = cancel.progress("waiting", 0);
+    let (outcome, out, err) = execute(&mut client, "ph sha256 0x4000000000", &cancel);
+    assert_eq!((outcome.unwrap_err().kind(), out.as_str(), err.as_str()), (Kind::Interrupted, "", ""));
+    drop(waiting);
+    cancel.show_progress(None);
+    assert_eq!(execute(&mut client, "p8 2", &Cancel::new()).1, "0000\n");
 }

@@ -74,14 +74,14 @@ fn target(place: &str, path: &str, flags: u8) -> Target {
         place: place.to_string(),
         path: path.to_string(),
         flags,
-        timeout: Duration::from_secs(10),
+        timeout: Duration::from_secs(60),
         cancel: Cancel::new(),
     }
 }
 
 fn connect(place: &str, path: &str, flags: u8) -> Result<Client> {
     let authority = Authority::parse(place).unwrap();
-    let dial = move |cancel: &Cancel| remora::link::connect(&authority, Duration::from_secs(10), cancel);
+    let dial = move |cancel: &Cancel| remora::link::connect(&authority, Duration::from_secs(60), cancel);
     Client::connect(Box::new(dial), target(place, path, flags))
 }
 
@@ -132,7 +132,7 @@ impl Raw {
     fn expect(&mut self, hex: &str) {
         let wanted: Vec<u8> = hex.split_whitespace().map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
         let mut got = vec![0; wanted.len()];
-        self.0.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        self.0.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         self.0.read_exact(&mut got).unwrap();
         let shown: Vec<String> = got.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(got, wanted, "got {}", shown.join(" "));
@@ -140,7 +140,7 @@ impl Raw {
 
     /// The head of a reply and what follows it.
     fn reply(&mut self) -> (Reply, Vec<u8>) {
-        self.0.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        self.0.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut head = Vec::new();
         loop {
             let mut byte = [0];
@@ -160,7 +160,7 @@ impl Raw {
 
     /// Whether the server ends the connection without another byte.
     fn is_hung_up_on(&mut self) -> bool {
-        self.0.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        self.0.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         match self.0.read(&mut [0]) {
             Ok(count) => count == 0,
             Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,

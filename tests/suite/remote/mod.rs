@@ -85,7 +85,7 @@ fn listener(answer: Option<&'static [u8]>) -> (String, Receiver<Vec<u8>>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { return };
-            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
             let mut bytes = Vec::new();
             // A connection that breaks off has said what it had to say.
             let _ = stream.read_to_end(&mut bytes);
@@ -103,7 +103,7 @@ fn listener(answer: Option<&'static [u8]>) -> (String, Receiver<Vec<u8>>) {
 /// What a connection to `place` answers to `bytes`, after which it says nothing more (or, without `end`, waits).
 fn asked(place: &str, bytes: &[u8], end: bool) -> String {
     let mut stream = TcpStream::connect(place).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.write_all(bytes).unwrap();
     if end {
         stream.shutdown(std::net::Shutdown::Write).unwrap();
@@ -116,7 +116,7 @@ fn asked(place: &str, bytes: &[u8], end: bool) -> String {
 /// Waits until `done` says so.
 #[track_caller]
 fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < deadline, "never: {what}");
         std::thread::yield_now();

@@ -57,7 +57,7 @@ fn output_is_redirected_to_a_listener() {
     let said = typed(&["-N", "-q", "-"], &lines);
     let wanted = format!("Connected to: 127.0.0.1 at port {}\n0 - tcp://{at}/\n", port(&at));
     assert_eq!((said.out, said.err), (wanted, String::new()));
-    let text = received.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+    let text = received.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
     assert_eq!(text, b"redirected\n0000\n");
 }
 
