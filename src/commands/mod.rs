@@ -6,6 +6,7 @@ pub mod cache;
 pub mod comments;
 pub mod compare;
 pub mod config;
+pub mod debug;
 pub mod flags;
 pub mod flagspaces;
 pub mod format;
@@ -189,6 +190,15 @@ pub const FAMILIES: &[&Family] = &[
     &comments::FAMILY,
     &compare::FAMILY,
     &config::FAMILY,
+    &debug::breakpoints::FAMILY,
+    &debug::continuing::FAMILY,
+    &debug::inject::FAMILY,
+    &debug::memory::FAMILY,
+    &debug::process::FAMILY,
+    &debug::registers::FAMILY,
+    &debug::signals::FAMILY,
+    &debug::stack::FAMILY,
+    &debug::stepping::FAMILY,
     &flags::FAMILY,
     &flagspaces::FAMILY,
     &open::FAMILY,

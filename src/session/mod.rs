@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod context;
+pub mod debug;
 pub mod flags;
 pub mod hosts;
 pub mod options;
@@ -55,6 +56,8 @@ pub struct Core {
     pub aliases: Aliases,
     /// The write mask (`wm`), applied cyclically to outgoing bytes; empty means none.
     pub write_mask: Vec<u8>,
+    /// What is known about the processes under control.
+    pub debugger: debug::Debugger,
     /// The servers that were started from here (`=l`).
     pub servers: Servers,
 }
