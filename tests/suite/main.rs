@@ -4,6 +4,7 @@ mod harness;
 
 mod commands;
 mod crowd;
+mod debugger;
 mod devices;
 mod dialect;
 mod examples;

@@ -415,9 +415,7 @@ impl State {
         }
         self.shared.bump();
         let core = super::proc::core(thread);
-        // Whoever is woken by the stop has to find everything at rest.
-        self.shared.set_running(self.runs());
-        self.shared.push(Stop { thread, reason, pc, core });
+        self.shared.push(Stop { thread, reason, pc, core }, self.runs());
     }
 
     /// What is done with a signal.

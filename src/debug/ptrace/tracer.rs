@@ -57,9 +57,13 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a stop.
-    pub fn push(&self, stop: Stop) {
-        self.lock().stops.push_back(stop);
+    /// Queues a stop. Whoever is woken by it has to find everything at rest, and whoever finds everything at rest has
+    /// to find it: both change under the lock.
+    pub fn push(&self, stop: Stop, running: bool) {
+        let mut inner = self.lock();
+        self.running.store(running, Ordering::Release);
+        inner.stops.push_back(stop);
+        drop(inner);
         self.changed.notify_all();
     }
 
