@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::output::Out;
 use crate::session::context::Args;
 use crate::session::debug::names::system_call_number;
-use crate::session::debug::run::run_and_report;
+use crate::session::debug::run::{run_and_report, run_quietly_to};
 use crate::session::debug::{Debugged, debugged};
 use crate::session::scope::Scope;
 use crate::session::{Permissions, Session};
@@ -97,13 +97,22 @@ const COMMANDS: &[Command] = &[
 fn until(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
     let address = session.with(|core, view| crate::number::evaluate(&args.text, &mut Scope { core, view }))?;
     out.note(format_args!("Continue until 0x{address:08x} using 1 bpsize"));
-    run_to(session, out, address, Vec::new())
+    let thread = session.with(|core, view| debugged(core, view)?.thread())?;
+    run_to(session, out, address, Vec::new())?;
+    let there = session.with(|core, view| {
+        let mut debugged = debugged(core, view)?;
+        Ok::<_, Error>(debugged.target.current() == Some(thread) && debugged.pc()? == address)
+    })?;
+    if there {
+        out.note(format_args!("hit breakpoint at: 0x{address:x}"));
+    }
+    Ok(())
 }
 
-/// Runs until `address` is reached with `conditions`, or something else happens.
+/// Runs until `address` is reached with `conditions`, or something else happens, which is told.
 pub(super) fn run_to(session: &mut Session, out: &mut Out<'_>, address: u64, conditions: Vec<Condition>) -> Result<()> {
     let mut id: Option<BreakpointId> = None;
-    let outcome = run_and_report(session, out, |debugged| {
+    let outcome = run_quietly_to(session, out, address, |debugged| {
         let spec = Spec { temporary: true, conditions, ..Spec::at(address) };
         id = Some(debugged.target.insert(&spec)?);
         Ok(vec![Resume::ALL])
@@ -112,7 +121,7 @@ pub(super) fn run_to(session: &mut Session, out: &mut Out<'_>, address: u64, con
     if let Some(id) = id {
         session.with(|core, view| debugged(core, view)?.target.remove(id))?;
     }
-    outcome.map(drop)
+    outcome
 }
 
 fn until_call(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {

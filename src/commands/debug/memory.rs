@@ -9,7 +9,7 @@ use crate::commands::{Arg, ArgKind, Command, Family, Run, local};
 use crate::debug::{Map, Module, Protection};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Item, Mode, Style, visible};
-use crate::session::debug::Snapshot;
+use crate::session::debug::{Snapshot, core_file};
 use crate::session::{Ctx, Permissions};
 
 /// The family.
@@ -77,6 +77,14 @@ const COMMANDS: &[Command] = &[
         summary: "write the map at the seek to a file",
         needs: DEBUG.and(Permissions::FILES),
         run: Run::Core(dump),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "dg",
+        args: &[Arg::opt("file", ArgKind::File)],
+        summary: "write a core file of the process",
+        needs: DEBUG.and(Permissions::FILES),
+        run: Run::Core(write_core),
         ..Command::DEFAULT
     },
     Command {
@@ -338,6 +346,17 @@ fn dump(ctx: &mut Ctx<'_, '_>) -> Result<()> {
         file.write_all(bytes).map_err(|error| Error::system(format_args!("cannot write '{}'", visible(&name)), &error))
     })?;
     ctx.out.note(format_args!("{} bytes written to {}", map.end - map.start, visible(&name)));
+    Ok(())
+}
+
+fn write_core(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    let process = target(ctx)?.thread()?.process;
+    let name = ctx.word(0).map_or_else(|| format!("core.{process}"), str::to_string);
+    let mut file = io::BufWriter::new(local::create(ctx.view, &name, false)?);
+    let cancel = ctx.out.cancel().clone();
+    let size = core_file::write(&mut target(ctx)?, &mut file, &cancel)?;
+    file.flush().map_err(|error| Error::system(format_args!("cannot write '{}'", visible(&name)), &error))?;
+    ctx.out.note(format_args!("{size} bytes written to {}", visible(&name)));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! breakpoints, how it is made to run, and what its stops look like.
 
 pub mod condition;
+pub mod core_file;
 pub mod instruction;
 pub mod names;
 pub mod run;

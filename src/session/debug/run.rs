@@ -73,6 +73,26 @@ pub fn run_and_report(
     }
 }
 
+/// Runs as `plan` says until `address` is reached, which is not told, or something else happens, which is.
+pub fn run_quietly_to(
+    session: &mut Session,
+    out: &mut Out<'_>,
+    address: u64,
+    plan: impl FnOnce(&mut Debugged<'_>) -> Result<Vec<Resume>>,
+) -> Result<()> {
+    let mut stop = run(session, out, plan)?;
+    while let Some(seen) = stop {
+        if matches!(&seen.reason, Reason::Breakpoint { address: at, .. } if *at == address) {
+            return Ok(());
+        }
+        if !at_breakpoints(session, out, &seen)? {
+            return report(session, out, &seen);
+        }
+        stop = run(session, out, |_| Ok(vec![Resume::ALL]))?;
+    }
+    Ok(())
+}
+
 /// Remembers the stop, and moves the seek to the program counter when that is too far away (`dbg.follow`).
 fn settle(session: &mut Session, stop: &Stop) -> Result<()> {
     session.with(|core, view| {
