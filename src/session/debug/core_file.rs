@@ -12,7 +12,7 @@ const NT_PRSTATUS: u32 = 1;
 const NT_PRPSINFO: u32 = 3;
 const NT_AUXV: u32 = 6;
 const NT_FILE: u32 = 0x4649_4c45;
-const NT_X86_XSTATE: u32 = 0x202;
+const NT_FPREGSET: u32 = 2;
 
 /// Memory that cannot be read, or is the kernel's own.
 const UNREADABLE: &[&str] = &["[vvar]", "[vvar_vclock]", "[vsyscall]"];
@@ -117,8 +117,6 @@ fn notes(debugged: &mut Debugged<'_>, current: ThreadId, maps: &[Map]) -> Result
         debugged.target.threads(Some(current.process))?.iter().map(|thread| thread.id).collect();
     // The first one is the one that readers show first.
     threads.sort_by_key(|thread| *thread != current);
-    let layout = debugged.layout()?;
-    let extended = layout.sets.iter().position(|set| set.name == "vector");
     let mut bytes = Vec::new();
     for (at, thread) in threads.into_iter().enumerate() {
         bytes.extend(note(NT_PRSTATUS, "CORE", &status(debugged, thread)?));
@@ -129,11 +127,7 @@ fn notes(debugged: &mut Debugged<'_>, current: ThreadId, maps: &[Map]) -> Result
             }
             bytes.extend(note(NT_FILE, "CORE", &files(maps)));
         }
-        if let Some(set) = extended
-            && let Ok(state) = debugged.target.read_set(thread, set)
-        {
-            bytes.extend(note(NT_X86_XSTATE, "LINUX", &state));
-        }
+        bytes.extend(note(NT_FPREGSET, "CORE", &floating(debugged, thread)?));
     }
     Ok(bytes)
 }
@@ -153,6 +147,38 @@ fn status(debugged: &mut Debugged<'_>, thread: ThreadId) -> Result<Vec<u8>> {
     let set = debugged.target.read_set(thread, 0)?;
     let length = set.len().min(SIZE - REGISTERS - 8);
     bytes[REGISTERS..REGISTERS + length].copy_from_slice(&set[..length]);
+    Ok(bytes)
+}
+
+/// `struct user_fpregs_struct` of a thread: the FXSAVE area (Intel SDM, volume 1, 10.5.1).
+fn floating(debugged: &mut Debugged<'_>, thread: ThreadId) -> Result<Vec<u8>> {
+    const SIZE: usize = 512;
+    let layout = debugged.layout()?;
+    let mut bytes = vec![0; SIZE];
+    let mut put = |at: usize, length: usize, name: &str| -> Result<()> {
+        if let Some(register) = layout.find(name) {
+            let value = debugged.target.read_register(thread, register)?;
+            let length = length.min(value.len());
+            bytes[at..at + length].copy_from_slice(&value[..length]);
+        }
+        Ok(())
+    };
+    for (at, length, name) in
+        [(0, 2, "fctrl"), (2, 2, "fstat"), (6, 2, "fop"), (8, 4, "fioff"), (16, 4, "fooff"), (24, 4, "mxcsr")]
+    {
+        put(at, length, name)?;
+    }
+    for index in 0..8 {
+        put(32 + 16 * index, 10, &format!("st{index}"))?;
+    }
+    for index in 0..16 {
+        put(160 + 16 * index, 16, &format!("xmm{index}"))?;
+    }
+    if let Some(tags) = layout.find("ftag") {
+        let full = crate::debug::number(&debugged.target.read_register(thread, tags)?, false);
+        // Two bits for each register become one: 3 means that it is empty.
+        bytes[4] = (0..8).filter(|index| full >> (2 * index) & 3 != 3).map(|index| 1u8 << index).sum();
+    }
     Ok(bytes)
 }
 
