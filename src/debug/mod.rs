@@ -21,6 +21,7 @@ pub mod modules;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod ptrace;
 pub mod registers;
+pub mod remote;
 pub mod signals;
 
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-pub use breakpoint::{Breakpoint, BreakpointId, Hit, Place, Spec, Status, WatchAccess};
+pub use breakpoint::{Breakpoint, BreakpointId, Hit, OnHit, Place, Spec, Status, WatchAccess};
 pub use condition::Condition;
 pub use event::{Reason, Stop};
 pub use launch::{Catch, Fork, Launch, Settings};

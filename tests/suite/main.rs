@@ -4,6 +4,7 @@ mod harness;
 
 mod commands;
 mod crowd;
+mod debug;
 mod debugger;
 mod devices;
 mod dialect;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::memory::Memory;
 use super::state::{Pending, Plan, State};
 use super::sys::{self, Tid};
-use super::wait::Next;
+use super::wait::{Next, is_group_stop};
 use super::x86;
 use crate::debug::launch::Catch;
 use crate::debug::{Action, Deliver, Reason, Resume};
@@ -86,7 +86,7 @@ impl State {
         let passed = self.handling(signal).pass;
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         // Who resumes a process that job control has stopped wants to see it run.
-        task.group_stop = None;
+        task.past_stop |= task.group_stop.take().is_some();
         match deliver {
             Deliver::AsHandled if signal != 0 && passed => task.deliver = signal,
             Deliver::AsHandled => {}
@@ -94,6 +94,7 @@ impl State {
             Deliver::Signal(number) => task.deliver = number,
         }
         task.signal = 0;
+        self.renew_stops(tid);
     }
 
     /// Sets a thread going as it is planned.
@@ -377,14 +378,14 @@ impl State {
         task.injects = status >> 16 == 0 && signal & 0x80 == 0;
         match status >> 16 {
             libc::PTRACE_EVENT_STOP => {
-                task.group_stop = Some(signal).filter(|signal| *signal != libc::SIGTRAP);
+                task.group_stop = Some(signal).filter(|signal| is_group_stop(*signal) && !task.past_stop);
             }
             0 if signal == libc::SIGTRAP => {
                 // A trap of ours: the program counter goes back at once, so that it is true whoever looks.
                 if let (Ok(mut registers), Ok(memory)) = (self.registers(tid), self.memory_of(tid)) {
                     let address = registers.trapped_at();
                     let code = sys::signal_info(tid).map_or(0, |info| info[8]);
-                    if matches!(code, 1 | 0x80) && memory.is_trap(address) {
+                    if code == 0x80 && memory.is_trap(address) {
                         registers.set_pc(address);
                         self.set_registers(tid, registers);
                         self.keep(tid, Pending::Hit(address));

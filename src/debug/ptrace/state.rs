@@ -91,6 +91,8 @@ pub struct Task {
     pub plan: Option<Plan>,
     /// It is part of a stop of the whole process by job control.
     pub group_stop: Option<i32>,
+    /// It was set going though its process is stopped by job control.
+    pub past_stop: bool,
     /// It waits in vfork for its child and cannot be stopped.
     pub in_vfork: bool,
     /// It does not react: a leader that has ended before its threads, or one that the kernel holds.
@@ -128,6 +130,7 @@ impl Task {
             running: false,
             plan: None,
             group_stop: None,
+            past_stop: false,
             in_vfork: false,
             deaf: false,
             pending: VecDeque::new(),

@@ -57,12 +57,11 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a stop. Whoever is woken by it has to find everything at rest, and whoever finds everything at rest has
-    /// to find it: both change under the lock.
+    /// Queues a stop, after which threads run or not: both at once, so that nobody sees a target at rest without it.
     pub fn push(&self, stop: Stop, running: bool) {
         let mut inner = self.lock();
-        self.running.store(running, Ordering::Release);
         inner.stops.push_back(stop);
+        self.running.store(running, Ordering::Release);
         drop(inner);
         self.changed.notify_all();
     }
