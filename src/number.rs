@@ -36,6 +36,153 @@ impl Evaluated {
     }
 }
 
+/// An operator with one operand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unary {
+    /// `-a`
+    Minus,
+    /// `~a`
+    Complement,
+    /// `++a`
+    Increment,
+    /// `--a`
+    Decrement,
+}
+
+/// An operator with two operands. All are unsigned and wrap around.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binary {
+    /// `a<<<b`
+    RotateLeft,
+    /// `a>>>b`
+    RotateRight,
+    /// `a<<b`, by the low six bits of `b`
+    ShiftLeft,
+    /// `a>>b`, by the low six bits of `b`
+    ShiftRight,
+    /// `a+b`
+    Add,
+    /// `a-b`
+    Subtract,
+    /// `a&b`
+    And,
+    /// `a|b`
+    Or,
+    /// `a^b`
+    Xor,
+    /// `a*b`
+    Multiply,
+    /// `a/b`
+    Divide,
+    /// `a%b`
+    Remainder,
+    /// `a==b`, in conditions: 1 or 0
+    Equal,
+    /// `a!=b`
+    NotEqual,
+    /// `a<=b`
+    LessOrEqual,
+    /// `a>=b`
+    GreaterOrEqual,
+    /// `a<b`
+    Less,
+    /// `a>b`
+    Greater,
+    /// `a,b`, in conditions: 1 if neither is 0
+    Both,
+}
+
+impl Binary {
+    /// The result; `None` for a division by zero.
+    pub fn apply(self, a: u64, b: u64) -> Option<u64> {
+        Some(match self {
+            Binary::RotateLeft => a.rotate_left(b as u32 & 63),
+            Binary::RotateRight => a.rotate_right(b as u32 & 63),
+            Binary::ShiftLeft => a << (b & 63),
+            Binary::ShiftRight => a >> (b & 63),
+            Binary::Add => a.wrapping_add(b),
+            Binary::Subtract => a.wrapping_sub(b),
+            Binary::And => a & b,
+            Binary::Or => a | b,
+            Binary::Xor => a ^ b,
+            Binary::Multiply => a.wrapping_mul(b),
+            Binary::Divide => return a.checked_div(b),
+            Binary::Remainder => return a.checked_rem(b),
+            Binary::Equal => (a == b).into(),
+            Binary::NotEqual => (a != b).into(),
+            Binary::LessOrEqual => (a <= b).into(),
+            Binary::GreaterOrEqual => (a >= b).into(),
+            Binary::Less => (a < b).into(),
+            Binary::Greater => (a > b).into(),
+            Binary::Both => (a != 0 && b != 0).into(),
+        })
+    }
+}
+
+/// What the parts of an expression become while it is read: numbers, or a program that finds them later (the
+/// condition of a breakpoint).
+pub trait Algebra {
+    /// What a part becomes.
+    type Value;
+    /// A number that is written out, or follows from the seek.
+    fn constant(&mut self, value: Evaluated) -> Self::Value;
+    /// A flag, function or register; `None`: there is none of this name.
+    fn name(&mut self, name: &str) -> Option<Self::Value>;
+    /// A `$` variable; see [`Names::variable`].
+    fn variable(&mut self, variable: &str) -> Result<Self::Value>;
+    /// Memory at an address; see [`Names::memory`].
+    fn memory(&mut self, address: Self::Value, size: Option<u8>) -> Result<Self::Value>;
+    /// The current seek.
+    fn seek(&mut self) -> u64;
+    /// A number changed by an operator.
+    fn unary(&mut self, operator: Unary, value: Self::Value) -> Self::Value;
+    /// Two numbers joined by an operator; `None`: the right one is 0, and divides.
+    fn binary(&mut self, operator: Binary, left: Self::Value, right: Self::Value) -> Option<Self::Value>;
+}
+
+/// Finds the numbers at once.
+struct Calculate<'a>(&'a mut dyn Names);
+
+impl Algebra for Calculate<'_> {
+    type Value = Evaluated;
+
+    fn constant(&mut self, value: Evaluated) -> Evaluated {
+        value
+    }
+    fn name(&mut self, name: &str) -> Option<Evaluated> {
+        self.0.name(name).map(Evaluated::new)
+    }
+    fn variable(&mut self, variable: &str) -> Result<Evaluated> {
+        self.0.variable(variable).map(Evaluated::new)
+    }
+    fn memory(&mut self, address: Evaluated, size: Option<u8>) -> Result<Evaluated> {
+        self.0.memory(address.value, size).map(Evaluated::new)
+    }
+    fn seek(&mut self) -> u64 {
+        self.0.seek()
+    }
+    fn unary(&mut self, operator: Unary, Evaluated { value, float }: Evaluated) -> Evaluated {
+        match operator {
+            Unary::Minus => Evaluated { value: value.wrapping_neg(), float: -float },
+            Unary::Complement => Evaluated { value: !value, float: -float - 1.0 },
+            Unary::Increment => Evaluated { value: value.wrapping_add(1), float: float + 1.0 },
+            Unary::Decrement => Evaluated { value: value.wrapping_sub(1), float: float - 1.0 },
+        }
+    }
+    fn binary(&mut self, operator: Binary, left: Evaluated, right: Evaluated) -> Option<Evaluated> {
+        let value = operator.apply(left.value, right.value)?;
+        let float = match operator {
+            Binary::Add => left.float + right.float,
+            Binary::Subtract => left.float - right.float,
+            Binary::Multiply => left.float * right.float,
+            Binary::Divide => left.float / right.float,
+            Binary::Remainder => left.float % right.float,
+            _ => value as f64,
+        };
+        Some(Evaluated { value, float })
+    }
+}
+
 /// How deep parentheses, brackets and prefix operators may nest: far beyond what anybody types, far below what the
 /// stack holds.
 const DEPTH: usize = 100;
@@ -47,7 +194,12 @@ pub fn evaluate(text: &str, names: &mut dyn Names) -> Result<u64> {
 
 /// Evaluates an expression to its integer and its floating value.
 pub fn calculate(text: &str, names: &mut dyn Names) -> Result<Evaluated> {
-    let mut parser = Parser { text, at: 0, depth: 0, names };
+    expression(text, &mut Calculate(names))
+}
+
+/// Reads an expression in another algebra.
+pub fn expression<A: Algebra>(text: &str, algebra: &mut A) -> Result<A::Value> {
+    let mut parser = Parser { text, at: 0, depth: 0, algebra };
     let result = parser.expression()?;
     parser.end()?;
     Ok(result)
@@ -57,11 +209,17 @@ pub fn calculate(text: &str, names: &mut dyn Names) -> Result<Evaluated> {
 /// (unsigned). Its value is 1 or 0; a single expression without a comparison keeps its own value, and counts as
 /// true when it is not 0.
 pub fn condition(text: &str, names: &mut dyn Names) -> Result<u64> {
-    let mut parser = Parser { text, at: 0, depth: 0, names };
+    condition_in(text, &mut Calculate(names)).map(|evaluated| evaluated.value)
+}
+
+/// Reads a condition in another algebra.
+pub fn condition_in<A: Algebra>(text: &str, algebra: &mut A) -> Result<A::Value> {
+    let mut parser = Parser { text, at: 0, depth: 0, algebra };
     let mut value = parser.comparison()?;
     while parser.take(",") {
+        let place = parser.at;
         let next = parser.comparison()?;
-        value = u64::from(value != 0 && next != 0);
+        value = parser.apply(Binary::Both, value, next, place)?;
     }
     parser.end()?;
     Ok(value)
@@ -94,121 +252,114 @@ fn continues(word: &str) -> bool {
     word.starts_with(|c| "*/%&^<>=!,)]".contains(c)) || word.chars().all(|c| "+-|".contains(c))
 }
 
-struct Parser<'a> {
+struct Parser<'a, A> {
     text: &'a str,
     at: usize,
     depth: usize,
-    names: &'a mut dyn Names,
+    algebra: &'a mut A,
 }
-
-#[derive(Clone, Copy)]
-enum Prefix {
-    Minus,
-    Plus,
-    Complement,
-    Increment,
-    Decrement,
-}
-
-type Apply = fn(u64, u64) -> u64;
 
 /// Operators of the lower level, the longer spellings first.
-const LOW: &[(&str, Apply)] = &[
-    ("<<<", |a, b| a.rotate_left(b as u32 & 63)),
-    (">>>", |a, b| a.rotate_right(b as u32 & 63)),
-    ("<<", |a, b| a << (b & 63)),
-    (">>", |a, b| a >> (b & 63)),
-    ("+", u64::wrapping_add),
-    ("-", u64::wrapping_sub),
-    ("&", |a, b| a & b),
-    ("|", |a, b| a | b),
-    ("^", |a, b| a ^ b),
+const LOW: &[(&str, Binary)] = &[
+    ("<<<", Binary::RotateLeft),
+    (">>>", Binary::RotateRight),
+    ("<<", Binary::ShiftLeft),
+    (">>", Binary::ShiftRight),
+    ("+", Binary::Add),
+    ("-", Binary::Subtract),
+    ("&", Binary::And),
+    ("|", Binary::Or),
+    ("^", Binary::Xor),
 ];
 
-impl Parser<'_> {
-    fn expression(&mut self) -> Result<Evaluated> {
+/// Prefix operators, the longer spellings first; those that change nothing have no name.
+const PREFIXES: &[(&str, Option<Unary>)] = &[
+    ("++", Some(Unary::Increment)),
+    ("--", Some(Unary::Decrement)),
+    ("-", Some(Unary::Minus)),
+    ("+", None),
+    ("|", None),
+    ("~", Some(Unary::Complement)),
+];
+
+/// Comparisons, the longer spellings first.
+const COMPARE: &[(&str, Binary)] = &[
+    ("==", Binary::Equal),
+    ("!=", Binary::NotEqual),
+    ("<=", Binary::LessOrEqual),
+    (">=", Binary::GreaterOrEqual),
+    ("<", Binary::Less),
+    (">", Binary::Greater),
+];
+
+impl<A: Algebra> Parser<'_, A> {
+    fn expression(&mut self) -> Result<A::Value> {
         let mut left = self.term()?;
         loop {
             self.blanks();
-            let Some((operator, apply)) = LOW.iter().find(|(operator, _)| self.rest().starts_with(operator)) else {
+            let Some((spelling, operator)) = LOW.iter().find(|(spelling, _)| self.rest().starts_with(spelling)) else {
                 return Ok(left);
             };
-            self.at += operator.len();
+            let place = self.at;
+            self.at += spelling.len();
             let right = self.term()?;
-            let value = apply(left.value, right.value);
-            let float = match *operator {
-                "+" => left.float + right.float,
-                "-" => left.float - right.float,
-                _ => value as f64,
-            };
-            left = Evaluated { value, float };
+            left = self.apply(*operator, left, right, place)?;
         }
     }
 
-    fn term(&mut self) -> Result<Evaluated> {
+    fn term(&mut self) -> Result<A::Value> {
         let mut left = self.factor()?;
         loop {
             self.blanks();
             let operator = match self.peek() {
-                Some(operator @ ('*' | '/' | '%')) => operator,
+                Some('*') => Binary::Multiply,
+                Some('/') => Binary::Divide,
+                Some('%') => Binary::Remainder,
                 _ => return Ok(left),
             };
             let place = self.at;
             self.at += 1;
             let right = self.factor()?;
-            if operator != '*' && right.value == 0 {
-                return Err(self.error(place, place + 1, "division by zero"));
-            }
-            left = match operator {
-                '*' => Evaluated { value: left.value.wrapping_mul(right.value), float: left.float * right.float },
-                '/' => Evaluated { value: left.value / right.value, float: left.float / right.float },
-                _ => Evaluated { value: left.value % right.value, float: left.float % right.float },
-            };
+            left = self.apply(operator, left, right, place)?;
         }
     }
 
+    fn apply(&mut self, operator: Binary, left: A::Value, right: A::Value, place: usize) -> Result<A::Value> {
+        let result = self.algebra.binary(operator, left, right);
+        result.ok_or_else(|| self.error(place, place + 1, "division by zero"))
+    }
+
+    fn constant(&mut self, value: u64) -> A::Value {
+        self.algebra.constant(Evaluated::new(value))
+    }
+
     /// An operand with its prefix operators.
-    fn factor(&mut self) -> Result<Evaluated> {
+    fn factor(&mut self) -> Result<A::Value> {
         let mut prefixes = Vec::new();
         loop {
             self.blanks();
-            let prefix = if self.take("++") {
-                Prefix::Increment
-            } else if self.take("--") {
-                Prefix::Decrement
-            } else if self.take("-") {
-                Prefix::Minus
-            } else if self.take("+") || self.take("|") {
-                Prefix::Plus
-            } else if self.take("~") {
-                Prefix::Complement
-            } else {
+            let Some((spelling, prefix)) = PREFIXES.iter().find(|(spelling, _)| self.rest().starts_with(spelling))
+            else {
                 break;
             };
-            prefixes.push(prefix);
+            self.at += spelling.len();
+            prefixes.extend(*prefix);
         }
         let mut result = self.operand()?;
         for prefix in prefixes.into_iter().rev() {
-            let Evaluated { value, float } = result;
-            result = match prefix {
-                Prefix::Plus => result,
-                Prefix::Minus => Evaluated { value: value.wrapping_neg(), float: -float },
-                Prefix::Complement => Evaluated { value: !value, float: -float - 1.0 },
-                Prefix::Increment => Evaluated { value: value.wrapping_add(1), float: float + 1.0 },
-                Prefix::Decrement => Evaluated { value: value.wrapping_sub(1), float: float - 1.0 },
-            };
+            result = self.algebra.unary(prefix, result);
         }
         Ok(result)
     }
 
-    fn operand(&mut self) -> Result<Evaluated> {
+    fn operand(&mut self) -> Result<A::Value> {
         let start = self.at;
         let Some(next) = self.peek() else {
             return Err(self.error(start, start, "a value is missing"));
         };
         match next {
-            '(' => self.enclosed(')', Parser::expression),
-            '[' => self.enclosed(']', Parser::reference),
+            '(' => self.enclosed(')', Self::expression),
+            '[' => self.enclosed(']', Self::reference),
             '$' => self.variable(),
             '\'' => self.character(),
             '.' if self.rest().starts_with("..") => self.tail(),
@@ -219,7 +370,7 @@ impl Parser<'_> {
     }
 
     /// What `inside` reads between the bracket here and `close`.
-    fn enclosed(&mut self, close: char, inside: fn(&mut Self) -> Result<Evaluated>) -> Result<Evaluated> {
+    fn enclosed(&mut self, close: char, inside: fn(&mut Self) -> Result<A::Value>) -> Result<A::Value> {
         let start = self.at;
         self.at += 1;
         self.depth += 1;
@@ -240,7 +391,7 @@ impl Parser<'_> {
     }
 
     /// The inside of `[address]` or `[size:address]`.
-    fn reference(&mut self) -> Result<Evaluated> {
+    fn reference(&mut self) -> Result<A::Value> {
         self.blanks();
         let start = self.at;
         let digits = self.rest().len() - self.rest().trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -263,10 +414,10 @@ impl Parser<'_> {
             None
         };
         let address = self.expression()?;
-        self.names.memory(address.value, size).map(Evaluated::new)
+        self.algebra.memory(address, size)
     }
 
-    fn variable(&mut self) -> Result<Evaluated> {
+    fn variable(&mut self) -> Result<A::Value> {
         let start = self.at;
         self.at += 1;
         let rest = self.rest();
@@ -290,11 +441,11 @@ impl Parser<'_> {
             return Err(self.error(start, start + 1, "a variable's name is missing after").hint("'?$' lists them"));
         }
         self.at += length;
-        self.names.variable(variable).map(Evaluated::new)
+        self.algebra.variable(variable)
     }
 
     /// `'A'`, with the escapes of C.
-    fn character(&mut self) -> Result<Evaluated> {
+    fn character(&mut self) -> Result<A::Value> {
         let start = self.at;
         let bad = |parser: &Self| {
             parser
@@ -326,11 +477,11 @@ impl Parser<'_> {
             return Err(bad(self));
         }
         self.at += 1 + length + 1;
-        Ok(Evaluated::new(value))
+        Ok(self.constant(value))
     }
 
     /// `..12`: the seek with its low digits replaced.
-    fn tail(&mut self) -> Result<Evaluated> {
+    fn tail(&mut self) -> Result<A::Value> {
         let start = self.at;
         let length = 2 + word_length(&self.text[start + 2..], |c| c.is_ascii_alphanumeric());
         let digits = &self.text[start + 2..start + length];
@@ -338,14 +489,15 @@ impl Parser<'_> {
             return Err(self.error(start, start + length, "hexadecimal digits (at most 16) must follow the dots in"));
         };
         self.at += length;
-        Ok(Evaluated::new((self.names.seek() & !mask) | value))
+        let seek = self.algebra.seek();
+        Ok(self.constant((seek & !mask) | value))
     }
 
-    fn number(&mut self) -> Result<Evaluated> {
+    fn number(&mut self) -> Result<A::Value> {
         let start = self.at;
         if let Some((value, length)) = literal::segment(self.rest()) {
             self.at += length;
-            return Ok(Evaluated::new(value));
+            return Ok(self.constant(value));
         }
         let length = word_length(self.rest(), |c| c.is_alphanumeric() || c == '_' || c == '.');
         let word = &self.text[start..start + length];
@@ -353,24 +505,24 @@ impl Parser<'_> {
         match parsed {
             Ok(result) => {
                 self.at += length;
-                Ok(result)
+                Ok(self.algebra.constant(result))
             }
             Err(what) => Err(self.error(start, start + length, &what)),
         }
     }
 
-    fn name(&mut self) -> Result<Evaluated> {
+    fn name(&mut self) -> Result<A::Value> {
         let start = self.at;
         if let Some((value, length)) = literal::segment(self.rest()) {
             self.at += length;
-            return Ok(Evaluated::new(value));
+            return Ok(self.constant(value));
         }
         let length = word_length(self.rest(), |c| c.is_alphanumeric() || "_.:".contains(c));
         let name = self.text[start..start + length].trim_end_matches(':');
-        match self.names.name(name) {
+        match self.algebra.name(name) {
             Some(value) => {
                 self.at += name.len();
-                Ok(Evaluated::new(value))
+                Ok(value)
             }
             None => {
                 let error = self.error(start, start + name.len(), "unknown name");
@@ -384,19 +536,18 @@ impl Parser<'_> {
         }
     }
 
-    fn comparison(&mut self) -> Result<u64> {
-        let left = self.expression()?.value;
+    fn comparison(&mut self) -> Result<A::Value> {
+        let left = self.expression()?;
         self.blanks();
-        type Compare = fn(&u64, &u64) -> bool;
-        const COMPARE: &[(&str, Compare)] =
-            &[("==", u64::eq), ("!=", u64::ne), ("<=", u64::le), (">=", u64::ge), ("<", u64::lt), (">", u64::gt)];
-        for (operator, holds) in COMPARE {
-            if self.take(operator) {
-                let right = self.expression()?.value;
-                return Ok(holds(&left, &right).into());
+        match COMPARE.iter().find(|(spelling, _)| self.rest().starts_with(spelling)) {
+            Some((spelling, operator)) => {
+                let place = self.at;
+                self.at += spelling.len();
+                let right = self.expression()?;
+                self.apply(*operator, left, right, place)
             }
+            None => Ok(left),
         }
-        Ok(left)
     }
 
     /// Nothing but blanks may be left.

@@ -9,6 +9,7 @@ pub mod compare;
 pub mod config;
 pub mod corefile;
 pub mod disassemble;
+pub mod debug;
 pub mod flags;
 pub mod flagspaces;
 pub mod format;
@@ -200,6 +201,15 @@ pub const FAMILIES: &[&Family] = &[
     &corefile::FAMILY,
     &compare::FAMILY,
     &config::FAMILY,
+    &debug::breakpoints::FAMILY,
+    &debug::continuing::FAMILY,
+    &debug::inject::FAMILY,
+    &debug::memory::FAMILY,
+    &debug::process::FAMILY,
+    &debug::registers::FAMILY,
+    &debug::signals::FAMILY,
+    &debug::stack::FAMILY,
+    &debug::stepping::FAMILY,
     &flags::FAMILY,
     &flagspaces::FAMILY,
     &open::FAMILY,

@@ -21,6 +21,7 @@ pub mod modules;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod ptrace;
 pub mod registers;
+pub mod remote;
 pub mod signals;
 
 use std::sync::Arc;

@@ -4,7 +4,11 @@
 //! fixed size, so a reader can take the body straight to where it belongs. All integers are big-endian. A length
 //! beyond the limit, or a tag that is none, is an error as soon as that byte is there: nothing is collected first.
 
+mod results;
+
 use crate::error::{Error, Kind, Result};
+
+pub use results::{Ran, ReadAnswer, Stat, number, numbers};
 
 /// First byte of a request.
 pub const REQUEST: u8 = 0x10;
@@ -45,6 +49,8 @@ pub enum Op {
     Ping = 9,
     /// Another size for a file.
     Resize = 10,
+    /// A message to the process behind a descriptor.
+    Target = 11,
 }
 
 impl Op {
@@ -60,6 +66,7 @@ impl Op {
         (Op::Complete, "complete"),
         (Op::Ping, "ping"),
         (Op::Resize, "resize"),
+        (Op::Target, "target"),
     ];
 
     fn of(tag: u8) -> Option<Op> {
@@ -304,6 +311,13 @@ pub enum Request<'a> {
         /// Bytes.
         size: u64,
     },
+    /// Do something with a process, or tell about it.
+    Target {
+        /// The descriptor that it is behind.
+        descriptor: i32,
+        /// The message (`debug::remote`).
+        call: &'a [u8],
+    },
 }
 
 impl<'a> Request<'a> {
@@ -320,6 +334,7 @@ impl<'a> Request<'a> {
             Request::Complete { .. } => Op::Complete,
             Request::Ping { .. } => Op::Ping,
             Request::Resize { .. } => Op::Resize,
+            Request::Target { .. } => Op::Target,
         }
     }
 
@@ -379,6 +394,10 @@ impl<'a> Request<'a> {
             Request::Resize { descriptor, size } => {
                 out.extend(descriptor.to_be_bytes());
                 out.extend(size.to_be_bytes());
+            }
+            Request::Target { descriptor, call } => {
+                out.extend(descriptor.to_be_bytes());
+                out.extend_from_slice(call);
             }
         }
         end(out, start)
@@ -453,138 +472,6 @@ impl<'a> Answer<'a> {
         }
         end(out, start)
     }
-}
-
-/// An answer to READ that is written in place: the head and room for the counts and the bytes, then the bytes by
-/// their reader, then the counts when they are known.
-pub struct ReadAnswer {
-    start: usize,
-    /// Where the bytes of the first range go.
-    pub data: usize,
-}
-
-impl ReadAnswer {
-    /// Begins the answer to a READ of `ranges`, with room for all of their bytes behind [`ReadAnswer::data`].
-    pub fn begin(out: &mut Vec<u8>, id: u32, ranges: &[Range]) -> ReadAnswer {
-        let start = begin(out, ANSWER, id, Part::Done as u8);
-        out.push(Status::Ok as u8);
-        let data = out.len() + 4 * ranges.len();
-        let bytes: usize = ranges.iter().map(|range| range.length as usize).sum();
-        out.resize(data + bytes, 0);
-        ReadAnswer { start, data }
-    }
-
-    /// Closes up what was not filled, and enters the `counts` of bytes that were there, one for each range.
-    ///
-    /// # Errors
-    /// [`Kind::Limit`] for more than a frame holds.
-    pub fn finish(self, out: &mut Vec<u8>, ranges: &[Range], counts: &[u32]) -> Result<()> {
-        let (mut from, mut to) = (self.data, self.data);
-        for (index, (range, count)) in ranges.iter().zip(counts).enumerate() {
-            let count = (*count).min(range.length);
-            let place = self.data - 4 * (ranges.len() - index);
-            out[place..place + 4].copy_from_slice(&count.to_be_bytes());
-            if from != to {
-                out.copy_within(from..from + count as usize, to);
-            }
-            from += range.length as usize;
-            to += count as usize;
-        }
-        out.truncate(to);
-        end(out, self.start)
-    }
-
-    /// Takes the answer back, for another one in its place.
-    pub fn abandon(self, out: &mut Vec<u8>) {
-        out.truncate(self.start);
-    }
-}
-
-/// The result of STAT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stat {
-    /// Bytes; `None`: no end.
-    pub size: Option<u64>,
-    /// Bits: 4 read, 2 write, 1 execute.
-    pub access: u8,
-    /// Equal versions of one path stand for equal content; `None`: that is not known.
-    pub version: Option<u128>,
-}
-
-impl Stat {
-    /// Reads the result.
-    ///
-    /// # Errors
-    /// [`Kind::Protocol`] when it has another length.
-    pub fn parse(result: &[u8]) -> Result<Stat> {
-        let mut fields = Fields(result);
-        let stat = (|| {
-            let (size, access, high, low) = (fields.u64()?, fields.u8()?, fields.u64()?, fields.u64()?);
-            let version = u128::from(high) << 64 | u128::from(low);
-            Some(Stat {
-                size: Some(size).filter(|size| *size != u64::MAX),
-                access,
-                version: Some(version).filter(|version| *version != 0),
-            })
-        })();
-        stat.filter(|_| fields.0.is_empty()).ok_or_else(|| malformed("result"))
-    }
-
-    /// The result as bytes.
-    pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = self.size.unwrap_or(u64::MAX).to_be_bytes().to_vec();
-        bytes.push(self.access);
-        bytes.extend(self.version.unwrap_or(0).to_be_bytes());
-        bytes
-    }
-}
-
-/// The result of RUN, whatever its status.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ran {
-    /// `$?`.
-    pub last: u64,
-    /// The seek of the session.
-    pub seek: u64,
-    /// What ended the line, when that was no error of one statement, which came as a note.
-    pub error: String,
-}
-
-impl Ran {
-    /// Reads the result.
-    ///
-    /// # Errors
-    /// [`Kind::Protocol`] when it is too short.
-    pub fn parse(result: &[u8]) -> Result<Ran> {
-        let mut fields = Fields(result);
-        let (last, seek) = fields.u64().zip(fields.u64()).ok_or_else(|| malformed("result"))?;
-        Ok(Ran { last, seek, error: String::from_utf8_lossy(fields.0).into_owned() })
-    }
-
-    /// The result as bytes.
-    pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = self.last.to_be_bytes().to_vec();
-        bytes.extend(self.seek.to_be_bytes());
-        bytes.extend_from_slice(self.error.as_bytes());
-        bytes
-    }
-}
-
-/// A result that is one number of 32 bits.
-///
-/// # Errors
-/// [`Kind::Protocol`] when it has another length.
-pub fn number(result: &[u8]) -> Result<u32> {
-    result.try_into().map(u32::from_be_bytes).map_err(|_| malformed("result"))
-}
-
-/// Numbers of 64 bits, one after the other.
-///
-/// # Errors
-/// [`Kind::Protocol`] when there is half a one.
-pub fn numbers(bytes: &[u8]) -> Result<impl Iterator<Item = u64>> {
-    let (numbers, rest) = bytes.as_chunks::<8>();
-    if rest.is_empty() { Ok(numbers.iter().map(|number| u64::from_be_bytes(*number))) } else { Err(malformed("data")) }
 }
 
 fn malformed(what: &str) -> Error {
@@ -691,6 +578,7 @@ impl<'a> Fields<'a> {
             Op::Complete => Request::Complete { cursor: self.u32()?, text: self.rest() },
             Op::Ping => Request::Ping { data: self.rest() },
             Op::Resize => Request::Resize { descriptor: self.i32()?, size: self.u64()? },
+            Op::Target => Request::Target { descriptor: self.i32()?, call: self.rest() },
         }))
     }
 }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod context;
 pub mod cores;
 pub mod disassembly;
+pub mod debug;
 pub mod flags;
 pub mod hosts;
 pub mod lines;
@@ -77,6 +78,8 @@ pub struct Core {
     pub core_files: cores::CoreFiles,
     /// The line numbers of object files.
     pub lines: lines::LineTables,
+    /// What is known about the processes under control.
+    pub debugger: debug::Debugger,
     /// The servers that were started from here (`=l`).
     pub servers: Servers,
 }

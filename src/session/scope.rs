@@ -1,7 +1,7 @@
 //! What names in an expression mean to one client: flags, `$` variables, memory.
 
 use super::flags::Flag;
-use super::{Core, View, config, options};
+use super::{Core, View, config, debug, options};
 use crate::error::{Error, Kind, Result};
 use crate::io::{Descriptor, Map, Settings};
 use crate::number::Names;
@@ -91,7 +91,7 @@ impl Scope<'_> {
     }
 
     /// The value of a variable that takes a name in braces.
-    fn braced(&self, variable: &str, inside: &str) -> Result<u64> {
+    fn braced(&mut self, variable: &str, inside: &str) -> Result<u64> {
         match variable {
             "" => {
                 let option = options::find(inside).ok_or_else(|| missing(format!("no option is called '{inside}'")))?;
@@ -100,7 +100,9 @@ impl Scope<'_> {
             }
             "s" => self.flag(inside).map(|flag| flag.size),
             "e" => self.flag(inside).map(|flag| flag.address.wrapping_add(flag.size)),
-            "r" => Err(missing(format!("register '{inside}': no process is being debugged"))),
+            "r" => debug::debugged(self.core, self.view)
+                .and_then(|mut debugged| debugged.register(inside))
+                .map_err(|error| error.context(format_args!("register '{inside}'"))),
             "k" => Err(missing(format!("'${variable}{{{inside}}}': there is no key/value database"))),
             _ => Err(unknown(&format!("{variable}{{{inside}}}"))),
         }
@@ -158,7 +160,6 @@ fn absent(variable: &str) -> Option<&'static str> {
         "D" | "DD" | "DB" | "P" => "no process is being debugged",
         "F" | "FB" | "FE" | "FS" | "FSS" | "FI" => "no functions were analysed",
         "Fb" | "Fe" | "Fi" | "Fs" | "Fj" | "Ff" => "no basic blocks were analysed",
-        _ if variable.starts_with('.') => "no process is being debugged",
         _ if letter.len() < variable.len() && matches!(letter, "C" | "J" | "D" | "X") => "no functions were analysed",
         _ => return None,
     })
@@ -185,6 +186,7 @@ impl Names for Scope<'_> {
         let flag = self.core.flag(name).map(|flag| flag.address);
         // `@!size`: all of the file, unless a flag has the word.
         flag.or_else(|| if name == "size" { self.variable("s").ok() } else { None })
+            .or_else(|| debug::register(self.core, self.view, name))
     }
 
     fn variable(&mut self, variable: &str) -> Result<u64> {
@@ -213,6 +215,7 @@ impl Names for Scope<'_> {
             "r" => self.terminal().1,
             "w" => self.word_size() as u64,
             "p" => std::process::id().into(),
+            _ if variable.starts_with('.') => debug::debugged(self.core, self.view)?.register(&variable[1..])?,
             _ => {
                 return Err(match absent(variable) {
                     Some(why) => missing(format!("'${variable}' has no value: {why}")),

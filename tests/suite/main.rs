@@ -6,8 +6,8 @@ mod analysis;
 mod commands;
 mod cores;
 mod crowd;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod debug;
+mod debugger;
 mod devices;
 mod dialect;
 mod examples;

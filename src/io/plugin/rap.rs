@@ -1,5 +1,7 @@
 //! `rap://host:port/file`: a file, or any URI, of another session.
 
+mod process;
+
 use sha2::{Digest, Sha256};
 
 use super::{Plugin, Touches, short};
@@ -73,6 +75,10 @@ impl Remote {
 
 fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
     let client = connect(uri, flags(open.access), open)?;
+    // What is opened by a URI there may be a process; a path is a file.
+    if client.target().path.contains("://") && client.reaches_processes() {
+        return process::open(client, open.access);
+    }
     Ok(Box::new(Remote::new(client, open.access)))
 }
 

@@ -7,6 +7,7 @@
 
 mod frames;
 mod old;
+mod process;
 
 use std::collections::BTreeSet;
 use std::os::fd::RawFd;

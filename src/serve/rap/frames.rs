@@ -7,6 +7,8 @@ use std::time::Instant;
 use super::State;
 use super::line::{Line, Notes, Output, Running, Told};
 use crate::commands::hash;
+use crate::debug::Target;
+use crate::debug::remote::{self, Call};
 use crate::error::{Error, Kind, Result};
 use crate::io::scan::{Extent, Keyword, Pattern, Scan, Source, Stretch, Wanted};
 use crate::io::{Descriptor, Io, Latency, Layer, Read, SearchRequest, Settings};
@@ -65,6 +67,11 @@ impl State<'_> {
                 let line = String::from_utf8_lossy(text).into_owned();
                 self.take_off(&mut framed, used);
                 return self.run_line(framed, id, &line);
+            }
+            Request::Target { descriptor, call } => {
+                let call = remote::server::parse(call);
+                self.take_off(&mut framed, used);
+                return self.attended(framed, id, |state, _| state.process(descriptor, call?));
             }
             Request::Digest { descriptor, address, length, algorithm } => {
                 let algorithm = String::from_utf8_lossy(algorithm).into_owned();
@@ -296,6 +303,26 @@ impl State<'_> {
         running.framed
     }
 
+    /// Answers a message to the process behind `descriptor`. The session is free while the process runs.
+    fn process(&mut self, descriptor: i32, call: Call) -> Result<Vec<u8>> {
+        let Place::File(fd) = self.place(descriptor, Permissions::DEBUG)? else { return Err(no_process()) };
+        if !matches!(call, Call::Run(..)) {
+            let mut core = self.session.core();
+            return remote::server::answer(process(&mut core, fd)?, call);
+        }
+        let Call::Run(actions, milliseconds) = call else { return Err(no_process()) };
+        let (handle, deadline) = {
+            let mut core = self.session.core();
+            let target = process(&mut core, fd)?;
+            let deadline = remote::server::begin(target, &actions, milliseconds)?;
+            (target.handle(), deadline)
+        };
+        let cancel = self.seat.cancel.clone();
+        remote::server::wait(&*handle, deadline, &cancel)?;
+        let mut core = self.session.core();
+        remote::server::end(process(&mut core, fd)?)
+    }
+
     fn digest(&mut self, line: &Line, descriptor: i32, address: u64, length: u64, algorithm: &str) -> Result<String> {
         let place = self.place(descriptor, Permissions::READ)?;
         let mut hasher = hash::hasher(algorithm)?;
@@ -395,6 +422,15 @@ impl Source for File<'_> {
         let io: &mut Io = &mut self.session.core().io;
         io.stretch(&settings, address, buffer)
     }
+}
+
+/// The process behind a descriptor.
+fn process(core: &mut Core, fd: u32) -> Result<&mut dyn Target> {
+    core.io.descriptor_mut(fd)?.device().target().ok_or_else(no_process)
+}
+
+fn no_process() -> Error {
+    Error::new(Kind::Unsupported, "no process is behind that")
 }
 
 fn write_through(descriptor: &mut Descriptor, address: u64, data: &[u8]) -> Result<usize> {
