@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::super::{Arg, ArgKind, Command, Example, Run};
 use super::table::{Row, Table, left};
@@ -149,12 +149,29 @@ struct SymbolRow<'a> {
     libname: Option<&'a str>,
 }
 
-impl<'a> SymbolRow<'a> {
-    fn new(symbol: &'a Symbol, demangle: bool) -> SymbolRow<'a> {
-        let demangled = if demangle { symbol.demangled() } else { None };
-        SymbolRow {
-            name: demangled.map_or(Cow::Borrowed(&*symbol.name), Cow::Owned),
-            flagname: fitting(&flag_name(symbol)),
+/// A symbol, whose names are made when they are shown: most of the time goes into them.
+struct Shown<'a> {
+    symbol: &'a Symbol,
+    demangle: bool,
+}
+
+impl<'a> Shown<'a> {
+    fn name(&self) -> Cow<'a, str> {
+        let demangled = if self.demangle { self.symbol.demangled() } else { None };
+        demangled.map_or(Cow::Borrowed(&*self.symbol.name), Cow::Owned)
+    }
+
+    fn flag(&self) -> String {
+        fitting(&flag_name(self.symbol))
+    }
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let symbol = self.symbol;
+        let row = SymbolRow {
+            name: self.name(),
+            flagname: self.flag(),
             realname: &symbol.name,
             ordinal: symbol.ordinal,
             bind: bind_name(symbol.bind),
@@ -164,36 +181,45 @@ impl<'a> SymbolRow<'a> {
             paddr: symbol.paddr,
             is_imported: symbol.imported,
             libname: symbol.library.as_deref(),
-        }
+        };
+        row.serialize(serializer)
     }
 }
 
-impl Row for SymbolRow<'_> {
+impl Row for Shown<'_> {
     fn cells(&self) -> Vec<Cow<'_, str>> {
-        let name = if self.is_imported { format!("imp.{}", self.name).into() } else { Cow::Borrowed(&*self.name) };
+        let mut cells = self.measured();
+        let name = self.name();
+        let name = if self.symbol.imported { format!("imp.{name}").into() } else { name };
+        if let Some(last) = cells.last_mut() {
+            *last = visible(&name).into_owned().into();
+        }
+        cells
+    }
+    fn measured(&self) -> Vec<Cow<'_, str>> {
+        let symbol = self.symbol;
+        let address = |address: u64, known: bool| -> Cow<'_, str> {
+            if known { format!("0x{address:08x}").into() } else { "----------".into() }
+        };
         vec![
-            self.ordinal.to_string().into(),
-            if self.is_imported { "----------".into() } else { format!("0x{:08x}", self.paddr).into() },
-            if self.is_imported && self.vaddr == 0 {
-                "----------".into()
-            } else {
-                format!("0x{:08x}", self.vaddr).into()
-            },
-            self.bind.into(),
-            self.kind.into(),
-            self.size.to_string().into(),
-            visible(self.libname.unwrap_or_default()),
-            visible(&name).into_owned().into(),
+            symbol.ordinal.to_string().into(),
+            address(symbol.paddr, !symbol.imported),
+            address(symbol.vaddr, !symbol.imported || symbol.vaddr != 0),
+            bind_name(symbol.bind).into(),
+            kind_name(symbol.kind).into(),
+            symbol.size.to_string().into(),
+            visible(symbol.library.as_deref().unwrap_or_default()),
+            "".into(),
         ]
     }
     fn quiet(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "0x{:08x} {} {}", self.vaddr, self.size, visible(&self.name))
+        writeln!(out, "0x{:08x} {} {}", self.symbol.vaddr, self.symbol.size, visible(&self.name()))
     }
     fn commands(&self, out: &mut dyn Write) -> io::Result<()> {
-        if self.vaddr == 0 || self.realname.is_empty() {
+        if self.symbol.vaddr == 0 || self.symbol.name.is_empty() {
             return Ok(());
         }
-        writeln!(out, "\"f {} {} 0x{:08x}\"", self.flagname, self.size, self.vaddr)
+        writeln!(out, "\"f {} {} 0x{:08x}\"", self.flag(), self.symbol.size, self.symbol.vaddr)
     }
 }
 
@@ -245,7 +271,7 @@ fn symbols(ctx: &mut Ctx<'_, '_>) -> Result<Arc<[Symbol]>> {
 fn list(ctx: &mut Ctx<'_, '_>, table: &Table, shown: impl Fn(&Symbol) -> bool + Clone) -> Result<()> {
     let symbols = symbols(ctx)?;
     let demangle = ctx.option_bool("bin.demangle");
-    let rows = symbols.iter().filter(|symbol| shown(symbol)).map(|symbol| SymbolRow::new(symbol, demangle));
+    let rows = symbols.iter().filter(|symbol| shown(symbol)).map(|symbol| Shown { symbol, demangle });
     table.print(ctx.out, rows)
 }
 

@@ -38,6 +38,10 @@ pub struct Table {
 pub trait Row: Serialize {
     /// The text of each column.
     fn cells(&self) -> Vec<Cow<'_, str>>;
+    /// The cells as far as they decide about widths: the last one never does, and may be left empty.
+    fn measured(&self) -> Vec<Cow<'_, str>> {
+        self.cells()
+    }
     /// See [`Item::quiet`].
     fn quiet(&self, out: &mut dyn Write) -> io::Result<()>;
     /// See [`Item::commands`].
@@ -77,7 +81,7 @@ impl Table {
         let mut widths: Vec<usize> = self.columns.iter().map(|column| column.name.len()).collect();
         if out.mode() == Mode::Text {
             for row in rows.clone() {
-                for (width, cell) in widths.iter_mut().zip(row.cells()) {
+                for (width, cell) in widths.iter_mut().zip(row.measured()) {
                     *width = (*width).max(cell.chars().count());
                 }
                 out.cancel().check()?;
