@@ -97,6 +97,11 @@ impl Memory {
         self.has_traps() && self.lock().contains_key(&address)
     }
 
+    /// What belongs under the trap at `address`.
+    pub fn original(&self, address: u64) -> Option<u8> {
+        self.lock().get(&address).copied()
+    }
+
     /// The addresses of all traps.
     pub fn traps(&self) -> Vec<u64> {
         self.lock().keys().copied().collect()
@@ -236,6 +241,36 @@ impl Memory {
             // The process may be gone.
             let _ = self.write_raw(address, &[if lifted { *original } else { TRAP }]);
         }
+    }
+
+    /// The same through a thread that is stopped, which is quicker. One that runs (it waits in a system call) or is
+    /// gone cannot be asked.
+    pub fn lift_by(&self, tid: sys::Tid, address: u64, lifted: bool) {
+        let traps = self.lock();
+        let Some(original) = traps.get(&address) else { return };
+        let byte = if lifted { *original } else { TRAP };
+        let done = sys::peek(tid, address).and_then(|word| sys::poke(tid, address, word & !0xff | u64::from(byte)));
+        if done.is_err() {
+            drop(traps);
+            self.lift(address, lifted);
+        }
+    }
+
+    /// The first eight bytes of the instruction at `address`, as a stopped thread has it there.
+    pub fn instruction(&self, tid: sys::Tid, address: u64) -> [u8; 8] {
+        let mut code = match sys::peek(tid, address) {
+            Ok(word) => word.to_le_bytes(),
+            // The page behind is missing.
+            Err(_) => {
+                let mut code = [0; 8];
+                self.read_raw(address, &mut code);
+                code
+            }
+        };
+        for (at, original) in self.lock().range(address..address.saturating_add(8)) {
+            code[(at - address) as usize] = *original;
+        }
+        code
     }
 
     /// Overwrites bytes, traps or not, for a moment. `false`: it was not possible.

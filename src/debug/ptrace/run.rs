@@ -60,6 +60,15 @@ impl State {
         if plans.is_empty() && stopping.is_empty() {
             return Err(Error::new(Kind::NotFound, "no thread is meant by that"));
         }
+        if !self.settings.non_stop && self.shared.has_stops() {
+            // Something else happened at the time of the last stop. It comes first; nothing moves until it was taken.
+            for (tid, _, deliver) in plans {
+                if let Some(deliver) = deliver {
+                    self.set_delivery(tid, deliver);
+                }
+            }
+            return Ok(());
+        }
         // An interrupt that came too late for the last run is not meant for this one.
         self.shared.take_interrupt();
         self.place_traps();
@@ -116,7 +125,8 @@ impl State {
             }
             let Ok(memory) = self.memory_of(tid) else { return };
             let mut next = Next::Go;
-            if memory.has_traps() {
+            // Only one that was dealt with is passed; others are to be met.
+            if memory.has_traps() && (task.passed.is_some() || self.is_free(tid)) {
                 let Ok(registers) = self.registers(tid) else { return };
                 let pc = registers.pc();
                 if memory.is_trap(pc) && self.passes(tid, pc) {
@@ -218,9 +228,8 @@ impl State {
     /// next (with [`Next::Go`] it has moved).
     fn pass(&mut self, tid: Tid, pc: u64, memory: &Arc<Memory>) -> Option<Next> {
         let mut registers = self.registers(tid).ok()?;
-        let mut code = [0u8; 15];
-        let length = memory.read(pc, &mut code);
-        let code = code.get(..length).unwrap_or_default();
+        let code = memory.instruction(tid, pc);
+        let code = code.as_slice();
         let quiet = self.tasks.get(&tid).is_some_and(|task| task.deliver == 0 && task.hardware_version == 0);
         if quiet && x86::emulate(code, &mut registers, memory) {
             self.set_registers(tid, registers);
@@ -232,9 +241,9 @@ impl State {
         let slow = x86::is_call(code);
         // Nobody else who has this memory may run past the place while the trap is lifted.
         let others = self.pause_running(Some((memory, tid)));
-        memory.lift(pc, true);
+        memory.lift_by(tid, pc, true);
         let next = self.step_lifted(tid, pc, slow);
-        memory.lift(pc, false);
+        memory.lift_by(tid, pc, false);
         self.start_again(others);
         Some(next)
     }
@@ -255,7 +264,7 @@ impl State {
                 return Next::Nothing;
             }
             task.went();
-            task.before = before;
+            (task.before, task.passed) = (before, None);
             let status = match self.wait_step(tid, deadline) {
                 Some(status) => status,
                 None => {

@@ -79,6 +79,11 @@ impl Shared {
         self.lock().current = thread;
     }
 
+    /// Whether a stop was not taken yet.
+    pub fn has_stops(&self) -> bool {
+        !self.lock().stops.is_empty()
+    }
+
     /// The oldest stop.
     pub fn take(&self) -> Option<Stop> {
         self.lock().stops.pop_front()

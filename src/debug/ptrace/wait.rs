@@ -261,6 +261,13 @@ impl State {
 
     /// A step is done: whether that was all.
     pub fn stepped(&mut self, tid: Tid) -> Next {
+        // Of a step over a breakpoint nothing is to be known, unless it pushed the flags.
+        if let Some(task) = self.tasks.get(&tid)
+            && task.plan == Some(Plan::Continue)
+            && task.before.is_none_or(|before| !before.may_push_flags(self.memory_of(tid).ok().as_deref()))
+        {
+            return Next::Go;
+        }
         let (Ok(registers), Ok(memory)) = (self.registers(tid), self.memory_of(tid)) else { return Next::Go };
         let Some(task) = self.tasks.get_mut(&tid) else { return Next::Nothing };
         if let Some(before) = task.before.take()

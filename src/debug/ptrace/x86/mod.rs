@@ -139,6 +139,13 @@ impl General {
         self.0[at::RAX] as i64
     }
 
+    /// Whether the instruction under the trap here can be one that pushes the flags.
+    pub fn may_push_flags(&self, memory: Option<&Memory>) -> bool {
+        memory
+            .and_then(|memory| memory.original(self.pc()))
+            .is_none_or(|byte| matches!(byte, 0x9c | 0x66 | 0x40..=0x4f))
+    }
+
     /// Whether stepping from `before` to here pushed the flags, with the trap flag in them; where they are then.
     pub fn pushed_flags(&self, before: &General, memory: &Memory) -> Option<u64> {
         let length = self.pc().wrapping_sub(before.pc());
