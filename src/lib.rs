@@ -14,6 +14,8 @@ pub mod output;
 pub mod protocol;
 /// Transports: connecting, listening, framing, deadlines.
 pub mod link;
+/// Processes under control: the `Target` trait and the ptrace backend.
+pub mod debug;
 /// The IO subsystem: devices, plugins, descriptors, maps, the write overlay.
 pub mod io;
 /// The shared core, each client's view, flags, options, hosts.

@@ -21,6 +21,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::debug::Target;
 use crate::error::{Error, Kind, Result};
 use crate::link::Security;
 use crate::output::{Cancel, Executor};
@@ -202,6 +203,11 @@ pub trait Device: Send {
 
     /// The other side runs commands: `=!cmd`.
     fn executor(&mut self) -> Option<&mut dyn Executor> {
+        None
+    }
+
+    /// It can be debugged: its bytes are the memory of the process that the target has as its current one.
+    fn target(&mut self) -> Option<&mut dyn Target> {
         None
     }
 }
