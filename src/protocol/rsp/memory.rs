@@ -69,9 +69,8 @@ pub(super) fn parse(packet: &[u8]) -> Parsed<Memory> {
         b'm' => range(&mut cursor).map(|(address, length)| Memory::Read { address, length }),
         b'x' => range(&mut cursor).map(|(address, length)| Memory::ReadBinary { address, length }),
         b'M' => write(&mut cursor, unhex).map(|(address, bytes)| Memory::Write { address, bytes }),
-        b'X' => {
-            write(&mut cursor, |bytes| Ok(bytes.to_vec())).map(|(address, bytes)| Memory::WriteBinary { address, bytes })
-        }
+        b'X' => write(&mut cursor, |bytes| Ok(bytes.to_vec()))
+            .map(|(address, bytes)| Memory::WriteBinary { address, bytes }),
         b'_' => match packet.get(1) {
             Some(b'M') => allocate(Cursor::new(&packet[2..])),
             Some(b'm') => hex_number(&packet[2..]).map(Memory::Free).ok_or(Refusal::Malformed),
@@ -100,10 +99,7 @@ fn range(cursor: &mut Cursor<'_>) -> Result<(u64, u64), Refusal> {
 }
 
 /// Takes `ADDRESS,LENGTH:BYTES`, with as many bytes as the length says.
-fn write(
-    cursor: &mut Cursor<'_>,
-    decode: fn(&[u8]) -> Result<Vec<u8>, Refusal>,
-) -> Result<(u64, Vec<u8>), Refusal> {
+fn write(cursor: &mut Cursor<'_>, decode: fn(&[u8]) -> Result<Vec<u8>, Refusal>) -> Result<(u64, Vec<u8>), Refusal> {
     let address = cursor.number()?;
     cursor.expect(b',')?;
     let length = cursor.number()?;

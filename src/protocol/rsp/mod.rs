@@ -5,7 +5,6 @@
 //!
 //! Source: the appendix "GDB Remote Serial Protocol" of GDB's manual, and LLDB's "GDB remote protocol extensions".
 
-pub mod agent;
 pub mod breakpoint;
 pub mod file;
 pub mod link;
