@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(out, b"+++");
         assert_eq!(used, 23);
         // Interrupts that stand inside of a packet are data.
-        assert_eq!(server(b"$X0,1:\x03#14").0, [packet(b"X0,1:\x03")]);
+        assert_eq!(server(b"$X0,1:\x03#22").0, [packet(b"X0,1:\x03")]);
     }
 
     #[test]
