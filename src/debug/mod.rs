@@ -17,6 +17,9 @@ pub mod breakpoint;
 pub mod condition;
 pub mod event;
 pub mod launch;
+pub mod modules;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod ptrace;
 pub mod registers;
 pub mod signals;
 
