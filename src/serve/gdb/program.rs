@@ -11,6 +11,7 @@ use super::arguments::{Door, FLAGS, Wanted, What, parse};
 use super::stdio::Standard;
 use super::{SERVICE, Stub};
 use crate::debug::Target;
+use crate::debug::ptrace::Ptrace;
 use crate::error::{Error, Kind, Result};
 use crate::link::dial::Place;
 use crate::serve::{Clients, Home, ServeOptions, Server};
@@ -32,7 +33,7 @@ gdb+unix:///path/of/socket, or stdio (-).
 
 /// A target of this machine, without a process yet.
 fn here() -> Result<Box<dyn Target>> {
-    crate::debug::here()
+    Ok(Box::new(Ptrace::new()?))
 }
 
 /// Runs with the words behind `gdbserver`; the exit code.
