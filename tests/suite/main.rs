@@ -8,6 +8,7 @@ mod devices;
 mod dialect;
 mod examples;
 mod flags;
+mod gdb;
 mod interop;
 mod interop_table;
 mod print;

@@ -224,11 +224,7 @@ impl State {
         for process in self.processes.keys().copied().collect::<Vec<_>>() {
             let attached = self.processes.get(&process).is_some_and(|process| process.attached);
             // One that is gone already is none that is left.
-            let _ = if attached {
-                self.detach(process, crate::debug::Deliver::AsHandled)
-            } else {
-                self.kill(process)
-            };
+            let _ = if attached { self.detach(process, crate::debug::Deliver::AsHandled) } else { self.kill(process) };
         }
         self.terminal.take_back();
         self.left = true;

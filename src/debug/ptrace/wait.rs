@@ -262,7 +262,10 @@ impl State {
         }
         let pc = registers.pc();
         let Some(plan) = task.plan.clone() else { return Next::Nothing };
-        if plan != Plan::Continue && memory.is_trap(pc) && let Some(reason) = self.hit(tid, pc) {
+        if plan != Plan::Continue
+            && memory.is_trap(pc)
+            && let Some(reason) = self.hit(tid, pc)
+        {
             return Next::Report(reason);
         }
         let done = match plan {
@@ -463,9 +466,8 @@ impl State {
     fn let_go(&mut self, pid: ProcessId) {
         if let Some(process) = self.processes.get(&pid) {
             let memory = Arc::clone(&process.memory);
-            let shared = self.processes.iter().any(|(other, process)| {
-                *other != pid && Arc::ptr_eq(&process.memory, &memory)
-            });
+            let shared =
+                self.processes.iter().any(|(other, process)| *other != pid && Arc::ptr_eq(&process.memory, &memory));
             if !shared {
                 memory.clear_traps();
             }

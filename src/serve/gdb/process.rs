@@ -203,7 +203,8 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    fn forget(&mut self, process: ProcessId) {
+    /// Forgets what was chosen in a process that is gone.
+    pub(super) fn forget(&mut self, process: ProcessId) {
         self.objects.clear();
         self.saved.retain(|_, (thread, _)| thread.process != process);
         self.listing.retain(|thread| thread.process != process);

@@ -19,6 +19,9 @@ impl Conversation<'_> {
     pub(super) fn stop_reply(&mut self, stop: &Happened) -> Result<Option<Stop>> {
         let thread = stop.thread;
         let process = self.client.multiprocess.then(|| u64::from(thread.process));
+        if stop.reason.is_end() {
+            self.forget(thread.process);
+        }
         let (signal, reason) = match &stop.reason {
             Why::Exited { code } => return Ok(Some(Stop::Exited { code: *code as u8, process })),
             Why::Killed { signal, .. } => {
@@ -83,18 +86,26 @@ impl Conversation<'_> {
     }
 
     fn plain(&mut self, thread: ThreadId, signal: u8, core: Option<u32>) -> Result<Stopped> {
-        let layout = self.layout(thread)?;
         let everything = self.client.lldb;
         // What every debugger asks for at once; LLDB asks for all general ones.
         let wanted = |group: Group, role: Option<Role>| match everything {
             true => matches!(group, Group::General | Group::Segment),
             false => matches!(role, Some(Role::Pc | Role::Sp | Role::Fp)),
         };
-        let set = self.stub.with(|target| target.read_set(thread, 0))?;
-        let shown = shown(&layout);
-        let general = shown.iter().filter(|(_, register)| register.set == 0 && wanted(register.group, register.role));
-        let registers =
-            general.filter_map(|(number, register)| Some((*number, set.get(register.range())?.to_vec()))).collect();
+        let known = self.layout(thread).and_then(|layout| {
+            let set = self.stub.with(|target| target.read_set(thread, 0))?;
+            Ok((layout, set))
+        });
+        // SIGKILL may have come in between: the stop is told all the same, and the end behind it.
+        let registers = known.map_or_else(
+            |_| Vec::new(),
+            |(layout, set)| {
+                let shown = shown(&layout);
+                let general =
+                    shown.iter().filter(|(_, register)| register.set == 0 && wanted(register.group, register.role));
+                general.filter_map(|(number, register)| Some((*number, set.get(register.range())?.to_vec()))).collect()
+            },
+        );
         Ok(Stopped { signal, reason: None, thread: Some(self.name(thread)), core, registers, more: Vec::new() })
     }
 

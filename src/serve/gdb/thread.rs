@@ -108,7 +108,7 @@ impl Conversation<'_> {
                         let _ = self.stub.with(|target| target.select(thread));
                     }
                     // Before there is a process, nothing is wrong with any thread.
-                    Err(_) if name.thread == Id::Any && self.general.is_none() => {}
+                    Err(_) if name.thread == Id::Any && self.stub.with(|target| target.processes())?.is_empty() => {}
                     Err(error) => return Err(error),
                 }
                 ok(out)
