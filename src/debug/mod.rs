@@ -28,7 +28,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-pub use breakpoint::{Breakpoint, BreakpointId, Hit, Place, Spec, Status, WatchAccess};
+pub use breakpoint::{Breakpoint, BreakpointId, Hit, OnHit, Place, Spec, Status, WatchAccess};
 pub use condition::Condition;
 pub use event::{Reason, Stop};
 pub use launch::{Catch, Fork, Launch, Settings};

@@ -71,12 +71,25 @@ impl Reader<'_> {
         numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
     }
 
+    /// What the address of the program's entry differs by from what its file says.
+    fn moved_by(&mut self, maps: &[Map], entry: u64) -> Option<u64> {
+        let name = maps.iter().find(|map| (map.start..map.end).contains(&entry))?.name.as_deref();
+        let start = maps.iter().find(|map| map.offset == 0 && map.name.as_deref() == name)?.start;
+        if self.bytes(start, 4)? != b"\x7fELF" {
+            return None;
+        }
+        // e_entry lies behind the identification and three numbers, in files of both widths.
+        let filed = *self.words(start.wrapping_add(24), 1)?.first()?;
+        Some(entry.wrapping_sub(filed))
+    }
+
     /// The program headers of the program: its bias and the address of its dynamic section.
-    fn program(&mut self, auxv: &BTreeMap<u64, u64>) -> Option<(u64, u64)> {
+    fn program(&mut self, auxv: &BTreeMap<u64, u64>, maps: &[Map]) -> Option<(u64, u64)> {
         let (at, count) = (*auxv.get(&AT_PHDR)?, usize::try_from(*auxv.get(&AT_PHNUM)?).ok()?.min(1024));
         let size = if self.word == 8 { 56 } else { 32 };
         let table = self.bytes(at, size * count)?;
-        let (mut bias, mut dynamic) = (0, 0);
+        let moved = auxv.get(&AT_ENTRY).and_then(|entry| self.moved_by(maps, *entry));
+        let (mut bias, mut dynamic) = (moved.unwrap_or(0), 0);
         for header in table.chunks_exact(size) {
             let kind = self.number(&header[..4]);
             let address = if self.word == 8 { &header[16..24] } else { &header[8..12] };
@@ -127,7 +140,7 @@ pub fn list(target: &mut dyn Target, process: ProcessId) -> Result<Vec<Module>> 
     let mut reader = Reader { target, process, word, big_endian: layout.big_endian };
     let auxv = reader.auxv();
     let mut modules = Vec::new();
-    let headers = reader.program(&auxv);
+    let headers = reader.program(&auxv, &maps);
     let entry = auxv.get(&AT_ENTRY).copied();
     let linked = match headers {
         Some((_, dynamic)) if dynamic != 0 => reader.linked(dynamic),

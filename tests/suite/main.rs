@@ -4,6 +4,8 @@ mod harness;
 
 mod commands;
 mod crowd;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod debug;
 mod devices;
 mod dialect;
 mod examples;

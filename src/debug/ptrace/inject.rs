@@ -43,8 +43,7 @@ impl State {
         let borrowed = if memory.read(place, &mut original) == 2 { Some(place) } else { None };
         let result = match borrowed {
             Some(place) => {
-                let traps: Vec<u64> =
-                    [place, place.wrapping_add(1)].into_iter().filter(|at| memory.is_trap(*at)).collect();
+                let traps: Vec<u64> = [place, place.wrapping_add(1)].into_iter().filter(|at| memory.is_trap(*at)).collect();
                 for at in &traps {
                     memory.lift(*at, true);
                 }

@@ -31,8 +31,8 @@ use super::launch::{Catch, Launch, Settings};
 use super::registers::Layout;
 use super::signals::Handling;
 use super::{
-    Abilities, Deliver, Handle, Map, Module, Process, ProcessId, Protection, Resume, State as ThreadState, Stop,
-    Target, Thread, ThreadId,
+    Abilities, Deliver, Handle, Map, Module, Process, ProcessId, Protection, Resume, State as ThreadState, Stop, Target,
+    Thread, ThreadId,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -103,8 +103,12 @@ impl Target for Ptrace {
             let shown = state.processes.iter().filter(|(_, process)| process.free.is_none());
             shown.map(|(pid, process)| (*pid, process.attached)).collect::<Vec<_>>()
         })?;
-        let process =
-            |(id, attached)| Process { id, parent: proc::parent(id), attached, program: proc::program(id).ok() };
+        let process = |(id, attached)| Process {
+            id,
+            parent: proc::parent(id),
+            attached,
+            program: proc::program(id).ok(),
+        };
         Ok(known.into_iter().map(process).collect())
     }
 
@@ -115,10 +119,9 @@ impl Target for Ptrace {
             {
                 return Err(no_process(process));
             }
-            let shown = state
-                .tasks
-                .iter()
-                .filter(|(tid, task)| process.is_none_or(|process| process == task.process) && !state.is_free(**tid));
+            let shown = state.tasks.iter().filter(|(tid, task)| {
+                process.is_none_or(|process| process == task.process) && !state.is_free(**tid)
+            });
             Ok(shown
                 .map(|(tid, task)| {
                     let runs = task.running || task.plan.is_some();
@@ -192,8 +195,9 @@ impl Target for Ptrace {
     fn signal_info(&mut self, thread: ThreadId) -> Result<Vec<u8>> {
         self.call(move |state| {
             let tid = state.stopped(thread)?;
-            let info = sys::signal_info(tid)
-                .map_err(|_| Error::new(Kind::NotFound, format!("the thread {thread} did not stop by a signal")))?;
+            let info = sys::signal_info(tid).map_err(|_| {
+                Error::new(Kind::NotFound, format!("the thread {thread} did not stop by a signal"))
+            })?;
             Ok(info.to_vec())
         })
     }

@@ -1,13 +1,12 @@
 //! Setting threads going and stopping them, and getting them past traps.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::memory::Memory;
 use super::state::{Pending, Plan, State};
 use super::sys::{self, Tid};
-use super::wait::Next;
+use super::wait::{Next, is_group_stop};
 use super::x86;
 use crate::debug::launch::Catch;
 use crate::debug::{Action, Deliver, Reason, Resume};
@@ -33,7 +32,6 @@ impl State {
         for (tid, task) in &self.tasks {
             let thread = self.id(*tid);
             if self.is_free(*tid) {
-                plans.push((*tid, Plan::Continue, None));
                 continue;
             }
             let Some(action) = actions.iter().find(|action| action.who.includes(thread)) else { continue };
@@ -86,7 +84,7 @@ impl State {
         let passed = self.handling(signal).pass;
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         // Who resumes a process that job control has stopped wants to see it run.
-        task.group_stop = None;
+        task.past_stop |= task.group_stop.take().is_some();
         match deliver {
             Deliver::AsHandled if signal != 0 && passed => task.deliver = signal,
             Deliver::AsHandled => {}
@@ -94,6 +92,7 @@ impl State {
             Deliver::Signal(number) => task.deliver = number,
         }
         task.signal = 0;
+        self.renew_stops(tid);
     }
 
     /// Sets a thread going as it is planned.
@@ -272,8 +271,8 @@ impl State {
                 (task.running, task.injects) = (false, true);
                 task.passed = Some(pc);
                 match sys::signal_info(tid) {
-                    Ok(info)
-                        if i32::from_ne_bytes([info[8], info[9], info[10], info[11]]) <= 0 || !is_fault(signal) =>
+                    Ok(info) if i32::from_ne_bytes([info[8], info[9], info[10], info[11]]) <= 0
+                        || !is_fault(signal) =>
                     {
                         task.deferred.push_back((signal, info));
                         continue;
@@ -305,20 +304,20 @@ impl State {
         }
     }
 
-    /// Stops the running threads (those with the memory of `of.0` other than `of.1`, or all). What they did in the
-    /// meantime is kept for later. The answer is who was running.
+    /// Stops the running threads: those with the memory of `of.0` other than `of.1`, or all.
     pub fn pause_running(&mut self, of: Option<(&Arc<Memory>, Tid)>) -> Vec<Tid> {
-        let meant = |tid: &Tid, process: u32| match of {
-            None => true,
-            Some((memory, except)) => {
-                *tid != except
-                    && self.processes.get(&process).is_some_and(|process| Arc::ptr_eq(&process.memory, memory))
-            }
-        };
-        let running = self
-            .tasks
-            .iter()
-            .filter(|(tid, task)| task.running && !task.in_vfork && !task.deaf && meant(tid, task.process));
+        let Some((memory, except)) = of else { return self.pause(|_, _| true) };
+        let sharing = self.processes.iter().filter(|(_, process)| Arc::ptr_eq(&process.memory, memory));
+        let sharing: Vec<u32> = sharing.map(|(pid, _)| *pid).collect();
+        self.pause(|tid, process| tid != except && sharing.contains(&process))
+    }
+
+    /// Stops the running threads that are meant. What they did in the meantime is kept for later. The answer is who
+    /// was running.
+    fn pause(&mut self, meant: impl Fn(Tid, u32) -> bool) -> Vec<Tid> {
+        let running = self.tasks.iter().filter(|(tid, task)| {
+            task.running && !task.in_vfork && !task.deaf && meant(**tid, task.process)
+        });
         let running: Vec<Tid> = running.map(|(tid, _)| *tid).collect();
         for tid in &running {
             // One that is dying has a status to collect.
@@ -377,14 +376,14 @@ impl State {
         task.injects = status >> 16 == 0 && signal & 0x80 == 0;
         match status >> 16 {
             libc::PTRACE_EVENT_STOP => {
-                task.group_stop = Some(signal).filter(|signal| *signal != libc::SIGTRAP);
+                task.group_stop = Some(signal).filter(|signal| is_group_stop(*signal) && !task.past_stop);
             }
             0 if signal == libc::SIGTRAP => {
                 // A trap of ours: the program counter goes back at once, so that it is true whoever looks.
                 if let (Ok(mut registers), Ok(memory)) = (self.registers(tid), self.memory_of(tid)) {
                     let address = registers.trapped_at();
                     let code = sys::signal_info(tid).map_or(0, |info| info[8]);
-                    if matches!(code, 1 | 0x80) && memory.is_trap(address) {
+                    if code == 0x80 && memory.is_trap(address) {
                         registers.set_pc(address);
                         self.set_registers(tid, registers);
                         self.keep(tid, Pending::Hit(address));
@@ -412,9 +411,10 @@ impl State {
 
     /// Stops everything.
     pub fn stop_all(&mut self) {
-        self.to_start = VecDeque::new();
-        self.pause_running(None);
-        for tid in self.tasks.keys().copied().collect::<Vec<_>>() {
+        let shown: Vec<Tid> = self.tasks.keys().copied().filter(|tid| !self.is_free(*tid)).collect();
+        self.to_start.retain(|tid| !shown.contains(tid));
+        self.pause(|tid, _| shown.contains(&tid));
+        for tid in shown {
             self.set_plan(tid, None);
         }
     }
@@ -425,7 +425,8 @@ impl State {
             return;
         }
         let ran = |state: &State, tid: &Tid| state.tasks.get(tid).is_some_and(|task| task.plan.is_some());
-        let shown: Vec<Tid> = self.tasks.keys().copied().filter(|tid| ran(self, tid) && !self.is_free(*tid)).collect();
+        let shown: Vec<Tid> =
+            self.tasks.keys().copied().filter(|tid| ran(self, tid) && !self.is_free(*tid)).collect();
         self.stop_all();
         let current = self.current.map(|current| current.thread as Tid);
         let first = current.filter(|tid| shown.contains(tid)).or(shown.first().copied());

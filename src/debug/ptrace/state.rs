@@ -91,6 +91,8 @@ pub struct Task {
     pub plan: Option<Plan>,
     /// It is part of a stop of the whole process by job control.
     pub group_stop: Option<i32>,
+    /// It was set going though its process is stopped by job control.
+    pub past_stop: bool,
     /// It waits in vfork for its child and cannot be stopped.
     pub in_vfork: bool,
     /// It does not react: a leader that has ended before its threads, or one that the kernel holds.
@@ -128,6 +130,7 @@ impl Task {
             running: false,
             plan: None,
             group_stop: None,
+            past_stop: false,
             in_vfork: false,
             deaf: false,
             pending: VecDeque::new(),
@@ -177,8 +180,10 @@ pub struct State {
     pub image: u64,
     /// The thread whose pending event was dealt with last, so that all get their turn.
     pub turn: Tid,
-    /// Threads that have a plan. Kept by [`State::set_plan`].
-    pub planned: usize,
+    /// Threads that have a plan: those that are shown, and those of processes that are to be let go. Kept by
+    /// [`State::set_plan`].
+    planned: usize,
+    planned_free: usize,
     /// Threads that are to be set going.
     pub to_start: VecDeque<Tid>,
     left: bool,
@@ -200,6 +205,7 @@ impl State {
             image: 0,
             turn: 0,
             planned: 0,
+            planned_free: 0,
             to_start: VecDeque::new(),
             left: false,
         }
@@ -208,6 +214,11 @@ impl State {
     /// Whether a thread has something to do.
     pub fn runs(&self) -> bool {
         self.planned > 0
+    }
+
+    /// Whether the kernel has something to tell of a thread, shown or not.
+    pub fn is_busy(&self) -> bool {
+        self.planned + self.planned_free > 0
     }
 
     pub fn is_empty(&self) -> bool {
@@ -224,7 +235,11 @@ impl State {
         for process in self.processes.keys().copied().collect::<Vec<_>>() {
             let attached = self.processes.get(&process).is_some_and(|process| process.attached);
             // One that is gone already is none that is left.
-            let _ = if attached { self.detach(process, crate::debug::Deliver::AsHandled) } else { self.kill(process) };
+            let _ = if attached {
+                self.detach(process, crate::debug::Deliver::AsHandled)
+            } else {
+                self.kill(process)
+            };
         }
         self.terminal.take_back();
         self.left = true;
@@ -294,6 +309,9 @@ impl State {
         if let Some(process) = self.processes.get_mut(&pid) {
             process.free = Some(free);
             self.directory.put(pid, None);
+            let planned = self.tasks.values().filter(|task| task.process == pid && task.plan.is_some()).count();
+            self.planned -= planned;
+            self.planned_free += planned;
         }
     }
 
@@ -327,11 +345,8 @@ impl State {
     }
 
     pub fn remove_task(&mut self, tid: Tid) {
-        if let Some(task) = self.tasks.remove(&tid)
-            && task.plan.is_some()
-        {
-            self.planned -= 1;
-        }
+        self.set_plan(tid, None);
+        self.tasks.remove(&tid);
         if self.current.is_some_and(|current| current.thread == tid as u64) {
             let process = self.current.map(|current| current.process);
             let next = self.tasks.iter().find(|(_, task)| Some(task.process) == process);
@@ -341,8 +356,10 @@ impl State {
 
     /// Gives a thread something to do, or nothing.
     pub fn set_plan(&mut self, tid: Tid, plan: Option<Plan>) {
+        let free = self.is_free(tid);
         if let Some(task) = self.tasks.get_mut(&tid) {
-            self.planned = self.planned + usize::from(plan.is_some()) - usize::from(task.plan.is_some());
+            let count = if free { &mut self.planned_free } else { &mut self.planned };
+            *count = *count + usize::from(plan.is_some()) - usize::from(task.plan.is_some());
             task.plan = plan;
         }
     }
@@ -411,9 +428,7 @@ impl State {
         }
         self.shared.bump();
         let core = super::proc::core(thread);
-        // Whoever is woken by the stop has to find everything at rest.
-        self.shared.set_running(self.runs());
-        self.shared.push(Stop { thread, reason, pc, core });
+        self.shared.push(Stop { thread, reason, pc, core }, self.runs());
     }
 
     /// What is done with a signal.

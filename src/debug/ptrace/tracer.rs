@@ -41,6 +41,8 @@ pub struct Shared {
     interrupt: AtomicBool,
     /// A thread runs.
     running: AtomicBool,
+    /// The tracer waits for the kernel, not for jobs.
+    busy: AtomicBool,
     generation: AtomicU64,
 }
 
@@ -57,9 +59,12 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a stop.
-    pub fn push(&self, stop: Stop) {
-        self.lock().stops.push_back(stop);
+    /// Queues a stop, after which threads run or not: both at once, so that nobody sees a target at rest without it.
+    pub fn push(&self, stop: Stop, running: bool) {
+        let mut inner = self.lock();
+        inner.stops.push_back(stop);
+        self.running.store(running, Ordering::Release);
+        drop(inner);
         self.changed.notify_all();
     }
 
@@ -110,7 +115,7 @@ impl Shared {
     fn wake(&self) {
         self.changed.notify_all();
         let tid = self.tid.load(Ordering::Acquire);
-        if tid != 0 && self.is_running() {
+        if tid != 0 && self.busy.load(Ordering::Acquire) {
             // Gone already: then nobody has to be woken.
             let _ = sys::signal_thread(std::process::id() as i32, tid, sys::wake_signal());
         }
@@ -246,10 +251,11 @@ fn work(shared: &Shared, mut state: State) {
             state.interrupted();
         }
         shared.set_running(state.runs());
-        if state.runs() && !shared.is_wanted() {
+        shared.busy.store(state.is_busy(), Ordering::Release);
+        if state.is_busy() && !shared.is_wanted() {
             state.advance();
             shared.set_running(state.runs());
-        } else if !state.runs() {
+        } else if !state.is_busy() {
             state.glance();
         }
     }
@@ -258,7 +264,7 @@ fn work(shared: &Shared, mut state: State) {
 /// The jobs that are there. Waits for some when no thread runs.
 fn jobs(shared: &Shared, state: &State) -> VecDeque<Job> {
     let mut inner = shared.lock();
-    if inner.jobs.is_empty() && !state.runs() {
+    if inner.jobs.is_empty() && !state.is_busy() {
         inner = if state.is_empty() {
             shared.changed.wait(inner).unwrap_or_else(PoisonError::into_inner)
         } else {

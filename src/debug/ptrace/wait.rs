@@ -20,17 +20,19 @@ pub enum Next {
     Nothing,
 }
 
-/// `si_code`s of SIGTRAP.
+/// `si_code`s of SIGTRAP on x86: of the trap instruction, of a step over a system call, of any other step, of the
+/// debug registers, and of a step into a signal's handler (which stops as an event does).
 const SI_KERNEL: i32 = 0x80;
 const TRAP_BRKPT: i32 = 1;
 const TRAP_TRACE: i32 = 2;
 const TRAP_HWBKPT: i32 = 4;
+const HANDLER: i32 = libc::SIGTRAP;
 
 fn code_of(info: &[u8; sys::SIGNAL_INFO]) -> i32 {
     i32::from_ne_bytes([info[8], info[9], info[10], info[11]])
 }
 
-fn is_group_stop(signal: i32) -> bool {
+pub fn is_group_stop(signal: i32) -> bool {
     matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU)
 }
 
@@ -46,7 +48,7 @@ impl State {
         }
         while let Some(tid) = self.to_start.pop_front() {
             self.go(tid);
-            if self.shared.is_wanted() || !self.runs() {
+            if self.shared.is_wanted() || !self.is_busy() {
                 return;
             }
         }
@@ -166,7 +168,8 @@ impl State {
     fn event_stop(&mut self, tid: Tid, signal: i32) -> Next {
         let report = self.settings.report_threads;
         let Some(task) = self.tasks.get_mut(&tid) else { return Next::Nothing };
-        if is_group_stop(signal) {
+        task.group_stop = None;
+        if is_group_stop(signal) && !task.past_stop {
             task.group_stop = Some(signal);
             // The process stops as it would without us, until somebody continues it or us.
             if task.plan.is_some() && sys::request(libc::PTRACE_LISTEN, tid, 0, 0).is_ok() {
@@ -202,12 +205,15 @@ impl State {
     fn trap(&mut self, tid: Tid) -> Next {
         let Ok(info) = sys::signal_info(tid) else { return Next::Go };
         match code_of(&info) {
-            SI_KERNEL | TRAP_BRKPT => self.trapped(tid),
+            SI_KERNEL => self.trapped(tid),
             TRAP_HWBKPT => match self.hardware_hit(tid) {
                 Some(reason) => Next::Report(reason),
                 None => Next::Go,
             },
-            TRAP_TRACE => {
+            code @ (TRAP_TRACE | TRAP_BRKPT | HANDLER) => {
+                if code == HANDLER && let Some(task) = self.tasks.get_mut(&tid) {
+                    task.injects = false;
+                }
                 let armed = self.tasks.get(&tid).is_some_and(|task| task.hardware_version != 0);
                 if armed && let Some(reason) = self.hardware_hit(tid) {
                     return Next::Report(reason);
@@ -262,10 +268,7 @@ impl State {
         }
         let pc = registers.pc();
         let Some(plan) = task.plan.clone() else { return Next::Nothing };
-        if plan != Plan::Continue
-            && memory.is_trap(pc)
-            && let Some(reason) = self.hit(tid, pc)
-        {
+        if plan != Plan::Continue && memory.is_trap(pc) && let Some(reason) = self.hit(tid, pc) {
             return Next::Report(reason);
         }
         let done = match plan {
@@ -310,7 +313,19 @@ impl State {
             return Next::Report(Reason::Signal { number: signal, code, sender, address });
         }
         task.deliver = if handling.pass || free { signal } else { 0 };
+        self.renew_stops(tid);
         Next::Go
+    }
+
+    /// A thread is about to get a signal; one that stops its process does so anew.
+    pub fn renew_stops(&mut self, tid: Tid) {
+        let Some(task) = self.tasks.get(&tid) else { return };
+        if is_group_stop(task.deliver) || task.deliver == libc::SIGCONT {
+            let process = task.process;
+            for task in self.tasks.values_mut().filter(|task| task.process == process) {
+                task.past_stop = false;
+            }
+        }
     }
 
     pub fn is_free(&self, tid: Tid) -> bool {
@@ -466,8 +481,9 @@ impl State {
     fn let_go(&mut self, pid: ProcessId) {
         if let Some(process) = self.processes.get(&pid) {
             let memory = Arc::clone(&process.memory);
-            let shared =
-                self.processes.iter().any(|(other, process)| *other != pid && Arc::ptr_eq(&process.memory, &memory));
+            let shared = self.processes.iter().any(|(other, process)| {
+                *other != pid && Arc::ptr_eq(&process.memory, &memory)
+            });
             if !shared {
                 memory.clear_traps();
             }

@@ -328,8 +328,7 @@ impl<'a> Conversation<'a> {
             return Ok(false);
         }
         self.stub.remember(Some(stop.clone()));
-        let none = self.stub.with(|target| target.processes())?.is_empty();
-        Ok(none && self.stub.is_own() && !self.stub.manner.multi && !self.client.extended)
+        self.has_nothing_left()
     }
 
     /// Queues what happened in non-stop mode; the first of the queue is announced.

@@ -52,6 +52,7 @@ impl Conversation<'_> {
             Process::Kill(process) => {
                 let process = self.known(process)?;
                 self.kill(process)?;
+                self.over |= self.has_nothing_left()?;
                 ok(out)
             }
             Process::KillAll => {
@@ -81,10 +82,7 @@ impl Conversation<'_> {
                     None => self.thread()?.process,
                 };
                 self.detach(process)?;
-                let none = self.stub.with(|target| target.processes())?.is_empty();
-                if none && self.stub.is_own() && !self.stub.manner.multi && !self.client.extended {
-                    self.over = true;
-                }
+                self.over |= self.has_nothing_left()?;
                 ok(out)
             }
             Process::Restart => {
@@ -102,6 +100,12 @@ impl Conversation<'_> {
                 ok(out)
             }
         }
+    }
+
+    /// Whether nothing is left that a client could ask for.
+    pub(super) fn has_nothing_left(&self) -> Result<bool> {
+        let stays = !self.stub.is_own() || self.stub.manner.multi || self.client.extended;
+        Ok(!stays && self.stub.with(|target| target.processes())?.is_empty())
     }
 
     /// What holds for the next program.

@@ -242,6 +242,8 @@ fn bad_packets_are_answered_and_nothing_breaks() {
     assert_eq!(client.ask("vFile:open:6a757374,0,0"), "F-1,2");
     // Noise, a damaged packet, one that never ends, one beyond the limit.
     client.stream.write_all(b"noise$g#00").unwrap();
+    // It asks for the damaged one again, and gets what this client sent last.
+    assert_eq!(client.receive(), b"F-1,2");
     client.stream.write_all(&[b"$M0,".as_slice(), &vec![b'0'; 300_000], b"#00"].concat()).unwrap();
     assert!(client.receive().starts_with(b"E"));
     assert_eq!(client.ask("g"), start, "nothing has moved");

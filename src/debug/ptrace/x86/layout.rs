@@ -287,19 +287,8 @@ mod tests {
     fn numbers_are_those_that_gdb_knows() {
         let wide = of(Width::W64);
         for (name, number) in [
-            ("rax", 0),
-            ("rbx", 1),
-            ("rsp", 7),
-            ("rip", 0x10),
-            ("eflags", 0x11),
-            ("gs", 0x17),
-            ("st0", 0x18),
-            ("fctrl", 0x20),
-            ("xmm0", 0x28),
-            ("mxcsr", 0x38),
-            ("orig_rax", 0x39),
-            ("fs_base", 0x3a),
-            ("gs_base", 0x3b),
+            ("rax", 0), ("rbx", 1), ("rsp", 7), ("rip", 0x10), ("eflags", 0x11), ("gs", 0x17), ("st0", 0x18),
+            ("fctrl", 0x20), ("xmm0", 0x28), ("mxcsr", 0x38), ("orig_rax", 0x39), ("fs_base", 0x3a), ("gs_base", 0x3b),
         ] {
             assert_eq!(wide.find(name).and_then(|register| register.number), Some(number), "{name}");
             assert_eq!(wide.numbered(number).map(|register| register.name.as_str()), Some(name));
