@@ -72,7 +72,7 @@ pub struct Conversation<'a> {
     pub(super) objects: object::Snapshots,
     pub(super) launch: Launch,
     pub(super) launched: Option<Result<()>>,
-    pub(super) saved: HashMap<u64, (ThreadId, Vec<Vec<u8>>)>,
+    pub(super) saved: HashMap<u64, (ThreadId, Vec<(usize, Vec<u8>)>)>,
     pub(super) allocated: HashMap<u64, u64>,
     /// Signals that pass without a stop, by Linux's numbers.
     pub(super) passed: Vec<i32>,

@@ -1,5 +1,6 @@
 //! Requests about registers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::conversation::{Answer, Conversation, ok};
@@ -19,6 +20,14 @@ pub fn shown(layout: &Layout) -> Vec<(u32, &Known)> {
     let mut shown: Vec<(u32, &Known)> = numbered.filter_map(|register| Some((register.number?, register))).collect();
     shown.sort_by_key(|(number, _)| *number);
     shown
+}
+
+/// The sets that hold them.
+fn sets(layout: &Layout) -> Vec<usize> {
+    let mut sets: Vec<usize> = shown(layout).iter().map(|(_, register)| register.set).collect();
+    sets.sort_unstable();
+    sets.dedup();
+    sets
 }
 
 impl Conversation<'_> {
@@ -62,7 +71,8 @@ impl Conversation<'_> {
                 }
                 let layout = self.layout(thread)?;
                 let sets = self.stub.with(|target| {
-                    (0..layout.sets.len()).map(|set| target.read_set(thread, set)).collect::<Result<Vec<_>>>()
+                    let read = |set| Ok((set, target.read_set(thread, set)?));
+                    sets(&layout).into_iter().map(read).collect::<Result<Vec<_>>>()
                 })?;
                 let id = (1..).find(|id| !self.saved.contains_key(id)).unwrap_or(u64::MAX);
                 self.saved.insert(id, (thread, sets));
@@ -73,7 +83,7 @@ impl Conversation<'_> {
                 let (owner, sets) =
                     self.saved.remove(&id).ok_or_else(|| Error::new(Kind::NotFound, "no such state is saved"))?;
                 self.stub.with(|target| {
-                    sets.iter().enumerate().try_for_each(|(set, bytes)| target.write_set(owner, set, bytes))
+                    sets.iter().try_for_each(|(set, bytes)| target.write_set(owner, *set, bytes))
                 })?;
                 ok(out)
             }
@@ -93,15 +103,14 @@ impl Conversation<'_> {
 
     fn read_all(&mut self, thread: ThreadId, out: &mut Vec<u8>) -> Result<Answer> {
         let layout = self.layout(thread)?;
-        let sets: Vec<Option<Vec<u8>>> = self.stub.with(|target| {
+        let wanted = sets(&layout);
+        let sets: HashMap<usize, Vec<u8>> = self.stub.with(|target| {
             // The general ones must be there; the others may not.
-            let general = target.read_set(thread, 0)?;
-            let others = (1..layout.sets.len()).map(|set| target.read_set(thread, set).ok());
-            Ok(std::iter::once(Some(general)).chain(others).collect())
+            target.read_set(thread, 0)?;
+            Ok(wanted.into_iter().filter_map(|set| Some((set, target.read_set(thread, set).ok()?))).collect())
         })?;
         for (_, register) in shown(&layout) {
-            let set = sets.get(register.set).and_then(Option::as_ref);
-            match set.and_then(|set| set.get(register.range())) {
+            match sets.get(&register.set).and_then(|set| set.get(register.range())) {
                 Some(bytes) => push_hex(out, bytes),
                 None => out.resize(out.len() + 2 * register.bytes(), b'x'),
             }

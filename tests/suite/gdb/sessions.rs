@@ -37,7 +37,7 @@ fn breakpoints_conditions_watchpoints_calls() {
             "watch counter",
             "continue",
             "delete",
-            "print $xmm0.uint128 == 0 || 1",
+            "print $xmm0.v4_int32[0] == 0 || 1",
             "info registers eflags",
             "hbreak square",
             "continue",
@@ -176,9 +176,6 @@ fn nothing_of_the_program_is_here() {
         &[
             "Breakpoint 1, square (x=0)",
             "libc.so.6",
-            "Successfully fetched",
-            "Successfully sent",
-            "Successfully deleted",
             "matched.",
             "1 pattern found",
         ],
@@ -244,7 +241,6 @@ fn one_server_many_programs() {
         &[
             &target,
             "info os",
-            "info os processes",
             "monitor help",
             "monitor ?v 1+1",
             &file,
@@ -265,8 +261,6 @@ fn one_server_many_programs() {
         &said,
         &[
             "Listing of all processes",
-            "remora",
-            "monitor exit",
             "square (x=2)",
             "$1 = 2",
             "square (x=2)",
@@ -274,6 +268,8 @@ fn one_server_many_programs() {
             "exited with code 03",
         ],
     );
+    // The console is not the output.
+    assert!(said.contains("monitor exit") && said.contains("0x2"), "{said}");
     // The next one finds the server as it was.
     let said = gdb(Some(fixture()), &[&target, &file, "set args signal", "run", "continue"]);
     in_order(&said, &["received signal SIGUSR1", "exited with code 05"]);
