@@ -5,6 +5,8 @@ use std::io::Write;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
+use remora::debug::Condition;
+use remora::debug::condition::Machine;
 use remora::error::{Error, Kind, Result};
 use remora::io::{Access, Open};
 use remora::number::{self, Names};
@@ -22,6 +24,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("files", files),
     ("rap", rap),
     ("rap2", rap2),
+    ("condition", condition),
 ];
 
 /// Expressions.
@@ -42,6 +45,25 @@ pub fn number(data: &[u8]) {
         }
     }
     let _ = number::evaluate(&String::from_utf8_lossy(data), &mut Nothing);
+}
+
+/// Conditions of breakpoints, as they travel.
+pub fn condition(data: &[u8]) {
+    struct Nothing;
+    impl Machine for Nothing {
+        fn register(&mut self, number: u16) -> Result<u64> {
+            Ok(number.into())
+        }
+        fn memory(&mut self, address: u64, buffer: &mut [u8]) -> Result<()> {
+            buffer.fill(address as u8);
+            Ok(())
+        }
+    }
+    if let Ok(condition) = Condition::from_agent(data) {
+        let _ = condition.evaluate(&mut Nothing);
+        let again = Condition::from_agent(&condition.to_agent()).expect("what is encoded can be decoded");
+        assert_eq!(again, condition);
+    }
 }
 
 /// URIs and the addresses in them.

@@ -485,6 +485,13 @@ pub trait Target: Send {
     fn kill(&mut self, process: ProcessId) -> Result<()>;
 }
 
+/// Where a stopped thread goes on.
+pub fn program_counter(target: &mut dyn Target, thread: ThreadId) -> Result<u64> {
+    let layout = target.layout(thread.process)?;
+    let register = layout.role(Role::Pc).ok_or_else(|| unavailable("pc"))?;
+    Ok(number(&target.read_register(thread, register)?, layout.big_endian) as u64)
+}
+
 /// What a target says to what it cannot do.
 pub fn cannot(what: &str) -> Error {
     Error::new(Kind::Unsupported, format!("this target cannot {what}"))

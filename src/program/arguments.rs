@@ -12,6 +12,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 pub struct Arguments {
     /// The file or URI to open.
     pub file: Option<String>,
+    /// `-d`: debug the file, which may be a process's number, with these arguments.
+    pub debug: Option<Vec<String>>,
     /// `--`: start with nothing open.
     pub no_file: bool,
     /// `-c`: command lines, in order.
@@ -71,6 +73,7 @@ Exit status: 0 all went well, 1 the file cannot be opened or (without a prompt) 
 
   remora -w firmware.bin                 look and patch at a prompt
   remora -qc 'px 64' /bin/ls             run a command and leave
+  remora -d /bin/ls /tmp -- -l           start a program under control
   remora rap://127.0.0.1:1234            serve this machine's files
   remora rap://127.0.0.1:1234//bin/ls    open a file of a served machine
   remora raps://0.0.0.0:1234 --root /srv serve a directory to the network: encrypted, for those with the token";
@@ -92,6 +95,13 @@ pub fn command() -> Command {
         // `-w -w` is no reason to refuse to start.
         .args_override_self(true)
         .arg(Arg::new("file").value_name("FILE").help("Path or URI to open, '-' for a scratch buffer"))
+        .arg(
+            Arg::new("arguments")
+                .value_name("ARGUMENT")
+                .help("With -d: the program's arguments; those with dashes behind '--'")
+                .num_args(0..)
+                .requires("debug"),
+        )
         .arg(value("commands", 'c', "COMMANDS", "Run a line of commands; may be repeated").action(ArgAction::Append))
         .arg(
             value("scripts", 'i', "SCRIPT", "Run a script, before -c; may be repeated")
@@ -106,6 +116,7 @@ pub fn command() -> Command {
                 .action(ArgAction::Count),
         )
         .arg(flag("quick", 'Q', "Like -qq, and leave without cleaning up"))
+        .arg(flag("debug", 'd', "Debug FILE, a program with its arguments or the number of a process (dbg://)"))
         .arg(flag("write", 'w', "Open for writing"))
         .arg(flag("raw", 'n', "Do not interpret the file's format (nothing does yet)"))
         .arg(flag("no-rc", 'N', "Do not run the rc file"))
@@ -173,6 +184,7 @@ impl Arguments {
         let many = |found: &mut ArgMatches, id| found.remove_many(id).map(Iterator::collect).unwrap_or_default();
         Arguments {
             file: found.remove_one("file"),
+            debug: found.get_flag("debug").then(|| many(found, "arguments")),
             no_file: false,
             commands: many(found, "commands"),
             settings: many(found, "settings"),
@@ -229,6 +241,16 @@ mod tests {
         assert_eq!(parse(&["-c", "-5", "-s", "-1", "-"]).commands, ["-5"]);
         assert_eq!(parse(&["-qq", "-"]).quiet, 2);
         assert!(parse(&["-q0", "f"]).pipe);
+    }
+
+    #[test]
+    fn a_program_to_debug_has_arguments() {
+        let debugged = parse(&["-d", "/bin/ls", "/", "-qc", "dr", "--", "-l"]);
+        assert_eq!((debugged.file.as_deref(), debugged.commands), (Some("/bin/ls"), vec!["dr".to_string()]));
+        assert_eq!(debugged.debug, Some(vec!["/".to_string(), "-l".to_string()]));
+        assert_eq!(parse(&["/bin/ls"]).debug, None);
+        let line = ["remora", "/bin/ls", "/"].map(OsString::from);
+        assert!(Arguments::parse(line).is_err());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::commands::open::open_uri;
 use crate::error::{Error, Kind, Result};
 use crate::io::Access;
+use crate::io::plugin::debug;
 use crate::number;
 use crate::output::{Executor, visible};
 use crate::prompt::{Prompt, Read, SharedPrompt};
@@ -26,7 +27,7 @@ use crate::serve::{self, ServeOptions};
 use crate::session::hosts::{self, Line};
 use crate::session::reach::opening;
 use crate::session::scope::Scope;
-use crate::session::{Session, options};
+use crate::session::{Core, Session, options};
 use crate::uri::Uri;
 
 use arguments::{Arguments, Version};
@@ -135,6 +136,7 @@ impl Program {
             self.console.note("Error: no file is given (remora FILE|URI, '-' for a scratch buffer; -h for help)");
             return Ok(FAILED);
         };
+        let file = self.debugged(file);
         let uri = Uri::parse(&file);
         let listening =
             serve::listening(&uri).map_err(|error| error.context(format_args!("cannot open '{}'", visible(&file))))?;
@@ -143,6 +145,21 @@ impl Program {
         }
         unused(&self)?;
         self.session(Some(&uri))
+    }
+
+    /// What `-d` makes of the file: a URI of a process. One that is a URI already says itself what it is.
+    fn debugged(&self, file: String) -> String {
+        match &self.arguments.debug {
+            None => file,
+            Some(arguments) if Uri::parse(&file).scheme().is_some() => match arguments.is_empty() {
+                true => file,
+                false => format!("{file} {}", debug::line(arguments)),
+            },
+            Some(arguments) => {
+                let words: Vec<String> = std::iter::once(&file).chain(arguments).cloned().collect();
+                format!("dbg://{}", debug::line(&words))
+            }
+        }
     }
 
     fn print(mut self, text: &str) -> Result<i32> {
@@ -231,11 +248,12 @@ impl Program {
             Some(text) => self.evaluate(&text)?,
             None => 0,
         };
-        let access = if self.arguments.write { Access::RWX } else { Access::RX };
+        let writes = self.arguments.write || self.arguments.debug.is_some();
+        let access = if writes { Access::RWX } else { Access::RX };
         let open = opening(&self.session.core(), &self.session.view, uri, access, &self.session.cancel)?;
         let outcome = self.session.with(|core, view| {
             open_uri(core, uri, &open, Some(at))?;
-            view.seek = at;
+            view.seek = program_counter(core).unwrap_or(at);
             Ok(())
         });
         open.notices.take().iter().for_each(|line| self.console.note(line));
@@ -481,6 +499,14 @@ impl Program {
 }
 
 /// Options that change how a file is opened, and so are set before.
+/// Where the process goes on that was just opened, if it is one.
+fn program_counter(core: &mut Core) -> Option<u64> {
+    let fd = core.io.current()?;
+    let target = core.io.descriptor_mut(fd).ok()?.device().target()?;
+    let thread = target.current()?;
+    crate::debug::program_counter(target, thread).ok()
+}
+
 fn early(setting: &str) -> bool {
     ["io.", "net."].iter().any(|start| setting.trim_start().starts_with(start))
 }

@@ -151,8 +151,8 @@ fn every_scheme_has_a_case() {
     let directory = tempfile::tempdir().unwrap();
     let cases = cases(directory.path());
     for scheme in PLUGINS.iter().flat_map(|plugin| plugin.schemes) {
-        // Covered where its servers are tested.
-        if !["rap", "raps", "rap+unix"].contains(scheme) {
+        // Covered where servers and processes are tested.
+        if !["rap", "raps", "rap+unix", "dbg", "attach", "procpid", "pvm", "proc"].contains(scheme) {
             assert!(cases.iter().any(|case| case.uri.starts_with(&format!("{scheme}://"))), "{scheme}:// has no case");
         }
     }

@@ -15,7 +15,7 @@ cargo xtask test            everything that has to hold before a change lands (i
 cargo xtask docs            write the pages of the reference from the tables in the sources
 cargo xtask bench           measure against xxd, sha256sum, radare2 and a plain socket (docs/performance.md)
 cargo xtask soak [SECONDS]  throw random input at every decoder and at the shell, and a crowd at a
-                            server, 60 seconds by default";
+                            server, 60 seconds by default; visit a busy process with the debugger 1,000 times";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -76,5 +76,8 @@ fn soak(seconds: &str) -> Result<()> {
         "soak",
         "--",
         &seconds.to_string(),
-    ])
+    ])?;
+    // A program that checks itself is attached to, set going with a breakpoint in its loop and left, again and again.
+    let visits = ["test", "--test", "suite", "--", "--exact", "debug::stress::a_busy_process_is_visited_many_times"];
+    tools::run(Command::new(env!("CARGO")).args(visits).env("REMORA_SOAK", "1000"))
 }

@@ -43,7 +43,8 @@ impl State {
         let borrowed = if memory.read(place, &mut original) == 2 { Some(place) } else { None };
         let result = match borrowed {
             Some(place) => {
-                let traps: Vec<u64> = [place, place.wrapping_add(1)].into_iter().filter(|at| memory.is_trap(*at)).collect();
+                let traps: Vec<u64> =
+                    [place, place.wrapping_add(1)].into_iter().filter(|at| memory.is_trap(*at)).collect();
                 for at in &traps {
                     memory.lift(*at, true);
                 }
@@ -123,7 +124,7 @@ impl State {
     }
 
     fn caller(&self, process: u32) -> Result<ThreadId> {
-        let current = self.current.filter(|current| current.process == process);
+        let current = self.shared.current().filter(|current| current.process == process);
         match current.filter(|current| self.stopped(*current).is_ok()) {
             Some(current) => Ok(current),
             None => self.any_stopped(process).map(|tid| self.id(tid)),

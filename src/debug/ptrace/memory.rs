@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::guard::Guard;
 use super::sys;
 use super::x86::TRAP;
 
@@ -23,6 +24,8 @@ pub struct Memory {
     traps: Mutex<BTreeMap<u64, u8>>,
     /// How many there are, to be looked at without the lock.
     count: AtomicUsize,
+    /// Takes the traps out if we are killed, where the process is to live on.
+    guard: OnceLock<Guard>,
     /// Which program it came with: rises with each exec, start and attach; forks keep it.
     pub image: u64,
 }
@@ -31,7 +34,7 @@ impl Memory {
     /// The memory of `pid` as it is now: to be opened anew after an exec.
     pub fn open(pid: i32, image: u64) -> io::Result<Memory> {
         let file = File::options().read(true).write(true).open(format!("/proc/{pid}/mem"))?;
-        Ok(Memory { pid, file, traps: Mutex::default(), count: AtomicUsize::new(0), image })
+        Ok(Memory { pid, file, traps: Mutex::default(), count: AtomicUsize::new(0), guard: OnceLock::new(), image })
     }
 
     /// The memory of `pid`, which is a copy of this with all its traps.
@@ -45,6 +48,19 @@ impl Memory {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, u8>> {
         // The table is whole after each statement.
         self.traps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that the traps go if we are killed. What cannot be guarded is debugged all the same.
+    pub fn guard(&self) {
+        if self.guard.get().is_none()
+            && let Ok(guard) = Guard::start(&self.file)
+        {
+            for (address, original) in self.lock().iter() {
+                guard.add(*address, *original);
+            }
+            // Only the tracer's thread comes here.
+            let _ = self.guard.set(guard);
+        }
     }
 
     /// A process that has this memory.
@@ -154,7 +170,14 @@ impl Memory {
             return true;
         }
         let mut original = [0];
-        if self.read_raw(address, &mut original) != 1 || !matches!(self.write_raw(address, &[TRAP]), Ok(1)) {
+        if self.read_raw(address, &mut original) != 1 {
+            return false;
+        }
+        if let Some(guard) = self.guard.get() {
+            guard.add(address, original[0]);
+        }
+        if !matches!(self.write_raw(address, &[TRAP]), Ok(1)) {
+            self.unguard(address);
             return false;
         }
         traps.insert(address, original[0]);
@@ -172,6 +195,13 @@ impl Memory {
             if self.read_raw(address, &mut now) == 1 && now[0] == TRAP {
                 let _ = self.write_raw(address, &[original]);
             }
+            self.unguard(address);
+        }
+    }
+
+    fn unguard(&self, address: u64) {
+        if let Some(guard) = self.guard.get() {
+            guard.remove(address);
         }
     }
 

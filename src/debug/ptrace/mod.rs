@@ -4,11 +4,13 @@
 //! from an event, [`run`] how threads are set going and stopped, [`points`] the breakpoints. All that depends on the
 //! processor is in [`x86`].
 
+mod guard;
 mod inject;
 mod memory;
 mod points;
 pub mod proc;
 mod run;
+mod running;
 mod spawn;
 mod start;
 mod state;
@@ -22,6 +24,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+pub use running::Running;
 use state::{Directory, State, no_process};
 use sys::{SIGNAL_INFO, Tid};
 use tracer::{Shared, Tracer};
@@ -31,8 +34,8 @@ use super::launch::{Catch, Launch, Settings};
 use super::registers::Layout;
 use super::signals::Handling;
 use super::{
-    Abilities, Deliver, Handle, Map, Module, Process, ProcessId, Protection, Resume, State as ThreadState, Stop, Target,
-    Thread, ThreadId,
+    Abilities, Deliver, Handle, Map, Module, Process, ProcessId, Protection, Resume, State as ThreadState, Stop,
+    Target, Thread, ThreadId,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -103,12 +106,8 @@ impl Target for Ptrace {
             let shown = state.processes.iter().filter(|(_, process)| process.free.is_none());
             shown.map(|(pid, process)| (*pid, process.attached)).collect::<Vec<_>>()
         })?;
-        let process = |(id, attached)| Process {
-            id,
-            parent: proc::parent(id),
-            attached,
-            program: proc::program(id).ok(),
-        };
+        let process =
+            |(id, attached)| Process { id, parent: proc::parent(id), attached, program: proc::program(id).ok() };
         Ok(known.into_iter().map(process).collect())
     }
 
@@ -119,9 +118,10 @@ impl Target for Ptrace {
             {
                 return Err(no_process(process));
             }
-            let shown = state.tasks.iter().filter(|(tid, task)| {
-                process.is_none_or(|process| process == task.process) && !state.is_free(**tid)
-            });
+            let shown = state
+                .tasks
+                .iter()
+                .filter(|(tid, task)| process.is_none_or(|process| process == task.process) && !state.is_free(**tid));
             Ok(shown
                 .map(|(tid, task)| {
                     let runs = task.running || task.plan.is_some();
@@ -135,13 +135,14 @@ impl Target for Ptrace {
     }
 
     fn current(&self) -> Option<ThreadId> {
-        self.tracer.call(|state| state.current).ok().flatten()
+        self.shared.current()
     }
 
     fn select(&mut self, thread: ThreadId) -> Result<()> {
         self.call(move |state| {
             state.tid(thread)?;
-            state.current = Some(thread);
+            state.shared.set_current(Some(thread));
+            state.shared.bump();
             Ok(())
         })
     }
@@ -195,9 +196,8 @@ impl Target for Ptrace {
     fn signal_info(&mut self, thread: ThreadId) -> Result<Vec<u8>> {
         self.call(move |state| {
             let tid = state.stopped(thread)?;
-            let info = sys::signal_info(tid).map_err(|_| {
-                Error::new(Kind::NotFound, format!("the thread {thread} did not stop by a signal"))
-            })?;
+            let info = sys::signal_info(tid)
+                .map_err(|_| Error::new(Kind::NotFound, format!("the thread {thread} did not stop by a signal")))?;
             Ok(info.to_vec())
         })
     }

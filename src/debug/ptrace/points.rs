@@ -100,8 +100,9 @@ impl State {
         let born = self.image;
         let point = self.points.all.get_mut(&id).ok_or_else(|| unknown(id))?;
         if point.spec.place != spec.place {
-            return Err(Error::new(Kind::Usage, "a breakpoint stays where it is")
-                .hint("remove it and make another one"));
+            return Err(
+                Error::new(Kind::Usage, "a breakpoint stays where it is").hint("remove it and make another one")
+            );
         }
         let old = std::mem::replace(&mut point.spec, spec);
         point.born = born;
@@ -183,7 +184,10 @@ impl State {
             let mut wanted = BTreeSet::new();
             for point in self.points.all.values_mut().filter(|point| point.spec.enabled) {
                 let Place::Software { address } = point.spec.place else { continue };
-                if !sharing.iter().any(|pid| self.processes.get(pid).is_some_and(|process| point.concerns(*pid, process))) {
+                if !sharing
+                    .iter()
+                    .any(|pid| self.processes.get(pid).is_some_and(|process| point.concerns(*pid, process)))
+                {
                     if memory.image > point.born {
                         point.refused = Some("another program runs now".to_string());
                     }

@@ -32,7 +32,8 @@ fn stat(path: &str) -> Option<Vec<String>> {
 
 /// Whether a thread has ended and was not collected yet.
 pub fn is_zombie(tid: Tid) -> bool {
-    stat(&format!("/proc/{tid}/stat")).is_none_or(|fields| matches!(fields.first().map(String::as_str), Some("Z" | "X")))
+    stat(&format!("/proc/{tid}/stat"))
+        .is_none_or(|fields| matches!(fields.first().map(String::as_str), Some("Z" | "X")))
 }
 
 /// The processor that a thread ran on last.

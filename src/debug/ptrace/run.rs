@@ -271,8 +271,8 @@ impl State {
                 (task.running, task.injects) = (false, true);
                 task.passed = Some(pc);
                 match sys::signal_info(tid) {
-                    Ok(info) if i32::from_ne_bytes([info[8], info[9], info[10], info[11]]) <= 0
-                        || !is_fault(signal) =>
+                    Ok(info)
+                        if i32::from_ne_bytes([info[8], info[9], info[10], info[11]]) <= 0 || !is_fault(signal) =>
                     {
                         task.deferred.push_back((signal, info));
                         continue;
@@ -315,9 +315,10 @@ impl State {
     /// Stops the running threads that are meant. What they did in the meantime is kept for later. The answer is who
     /// was running.
     fn pause(&mut self, meant: impl Fn(Tid, u32) -> bool) -> Vec<Tid> {
-        let running = self.tasks.iter().filter(|(tid, task)| {
-            task.running && !task.in_vfork && !task.deaf && meant(**tid, task.process)
-        });
+        let running = self
+            .tasks
+            .iter()
+            .filter(|(tid, task)| task.running && !task.in_vfork && !task.deaf && meant(**tid, task.process));
         let running: Vec<Tid> = running.map(|(tid, _)| *tid).collect();
         for tid in &running {
             // One that is dying has a status to collect.
@@ -425,10 +426,9 @@ impl State {
             return;
         }
         let ran = |state: &State, tid: &Tid| state.tasks.get(tid).is_some_and(|task| task.plan.is_some());
-        let shown: Vec<Tid> =
-            self.tasks.keys().copied().filter(|tid| ran(self, tid) && !self.is_free(*tid)).collect();
+        let shown: Vec<Tid> = self.tasks.keys().copied().filter(|tid| ran(self, tid) && !self.is_free(*tid)).collect();
         self.stop_all();
-        let current = self.current.map(|current| current.thread as Tid);
+        let current = self.shared.current().map(|current| current.thread as Tid);
         let first = current.filter(|tid| shown.contains(tid)).or(shown.first().copied());
         let reported = if self.settings.non_stop { shown } else { first.into_iter().collect() };
         for tid in reported {

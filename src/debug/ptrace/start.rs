@@ -90,7 +90,7 @@ impl State {
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.reason = Some(Reason::Attached);
         }
-        self.current = Some(self.id(tid));
+        self.shared.set_current(Some(self.id(tid)));
         self.shared.bump();
     }
 
@@ -187,7 +187,7 @@ impl State {
         if !shared {
             memory.clear_traps();
         }
-        let current = self.current.map(|current| current.thread as Tid);
+        let current = self.shared.current().map(|current| current.thread as Tid);
         let tids = self.tids(pid);
         let chosen = current.filter(|tid| tids.contains(tid)).or(tids.first().copied());
         for tid in tids {
@@ -208,9 +208,10 @@ impl State {
         for _ in 0..PASSES {
             let born = self.tids(pid).into_iter().find_map(|tid| {
                 let task = self.tasks.get_mut(&tid)?;
-                let at = task.pending.iter().position(|pending| {
-                    matches!(pending, Pending::Status(status) if matches!(status >> 16, 1..=3))
-                })?;
+                let at = task
+                    .pending
+                    .iter()
+                    .position(|pending| matches!(pending, Pending::Status(status) if matches!(status >> 16, 1..=3)))?;
                 match task.pending.remove(at)? {
                     Pending::Status(status) => Some((tid, status)),
                     _ => None,
@@ -237,7 +238,13 @@ impl State {
             Deliver::Nothing => 0,
             Deliver::Signal(number) => number,
             Deliver::AsHandled if task.deliver != 0 => task.deliver,
-            Deliver::AsHandled if signal != 0 => if passed { signal } else { 0 },
+            Deliver::AsHandled if signal != 0 => {
+                if passed {
+                    signal
+                } else {
+                    0
+                }
+            }
             Deliver::AsHandled => pending.filter(|signal| *signal & 0x7f != libc::SIGTRAP).unwrap_or(0),
         };
         if task.hardware_version != 0 {

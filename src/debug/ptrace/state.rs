@@ -174,7 +174,6 @@ pub struct State {
     pub points: Points,
     pub settings: Settings,
     pub signals: Vec<Handling>,
-    pub current: Option<ThreadId>,
     pub terminal: Terminal,
     /// The number of the next program (see [`Memory::image`]).
     pub image: u64,
@@ -200,7 +199,6 @@ impl State {
             points: Points::default(),
             settings: Settings::default(),
             signals: signals::defaults(),
-            current: None,
             terminal: Terminal::default(),
             image: 0,
             turn: 0,
@@ -235,11 +233,7 @@ impl State {
         for process in self.processes.keys().copied().collect::<Vec<_>>() {
             let attached = self.processes.get(&process).is_some_and(|process| process.attached);
             // One that is gone already is none that is left.
-            let _ = if attached {
-                self.detach(process, crate::debug::Deliver::AsHandled)
-            } else {
-                self.kill(process)
-            };
+            let _ = if attached { self.detach(process, crate::debug::Deliver::AsHandled) } else { self.kill(process) };
         }
         self.terminal.take_back();
         self.left = true;
@@ -290,6 +284,9 @@ impl State {
 
     /// Adds a process.
     pub fn add_process(&mut self, pid: ProcessId, memory: Arc<Memory>, attached: bool, width: Width) {
+        if attached {
+            memory.guard();
+        }
         self.directory.put(pid, Some(Arc::clone(&memory)));
         let process = Process {
             memory,
@@ -320,6 +317,9 @@ impl State {
         self.image += 1;
         let Ok(memory) = Memory::open(pid as i32, self.image).map(Arc::new) else { return };
         if let Some(process) = self.processes.get_mut(&pid) {
+            if process.attached {
+                memory.guard();
+            }
             process.memory = Arc::clone(&memory);
             if process.free.is_none() {
                 self.directory.put(pid, Some(memory));
@@ -334,8 +334,8 @@ impl State {
         }
         self.processes.remove(&pid);
         self.directory.put(pid, None);
-        if self.current.is_some_and(|current| current.process == pid) {
-            self.current = self.tasks.keys().next().map(|tid| self.id(*tid));
+        if self.shared.current().is_some_and(|current| current.process == pid) {
+            self.shared.set_current(self.tasks.keys().next().map(|tid| self.id(*tid)));
         }
     }
 
@@ -347,10 +347,11 @@ impl State {
     pub fn remove_task(&mut self, tid: Tid) {
         self.set_plan(tid, None);
         self.tasks.remove(&tid);
-        if self.current.is_some_and(|current| current.thread == tid as u64) {
-            let process = self.current.map(|current| current.process);
+        if self.shared.current().is_some_and(|current| current.thread == tid as u64) {
+            let process = self.shared.current().map(|current| current.process);
             let next = self.tasks.iter().find(|(_, task)| Some(task.process) == process);
-            self.current = next.map(|(tid, _)| *tid).or(self.tasks.keys().next().copied()).map(|tid| self.id(tid));
+            self.shared
+                .set_current(next.map(|(tid, _)| *tid).or(self.tasks.keys().next().copied()).map(|tid| self.id(tid)));
         }
     }
 
@@ -421,7 +422,7 @@ impl State {
     /// Queues a stop.
     pub fn tell(&mut self, thread: ThreadId, reason: Reason, pc: Option<u64>) {
         if !reason.is_end() {
-            self.current = Some(thread);
+            self.shared.set_current(Some(thread));
         }
         if !self.runs() {
             self.terminal.take_back();

@@ -76,9 +76,7 @@ pub fn set_register_set(tid: Tid, kind: u64, bytes: &mut [u8]) -> io::Result<()>
 pub fn peek_user(tid: Tid, offset: usize) -> io::Result<u64> {
     let mut word = 0u64;
     // SAFETY: the raw system call stores the word where its last argument points to.
-    check(unsafe {
-        libc::syscall(libc::SYS_ptrace, libc::PTRACE_PEEKUSER, tid, offset, &raw mut word)
-    })?;
+    check(unsafe { libc::syscall(libc::SYS_ptrace, libc::PTRACE_PEEKUSER, tid, offset, &raw mut word) })?;
     Ok(word)
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::state::State;
 use super::sys;
-use crate::debug::{Handle, Stop};
+use crate::debug::{Handle, Stop, ThreadId};
 use crate::error::{Error, Kind, Result};
 use crate::output::Cancel;
 
@@ -50,6 +50,7 @@ pub struct Shared {
 struct Inner {
     jobs: VecDeque<Job>,
     stops: VecDeque<Stop>,
+    current: Option<ThreadId>,
     ended: bool,
 }
 
@@ -66,6 +67,16 @@ impl Shared {
         self.running.store(running, Ordering::Release);
         drop(inner);
         self.changed.notify_all();
+    }
+
+    /// The thread that is meant when none is named.
+    pub fn current(&self) -> Option<ThreadId> {
+        self.lock().current
+    }
+
+    /// Another one is meant from now on.
+    pub fn set_current(&self, thread: Option<ThreadId>) {
+        self.lock().current = thread;
     }
 
     /// The oldest stop.

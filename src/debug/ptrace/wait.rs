@@ -211,7 +211,9 @@ impl State {
                 None => Next::Go,
             },
             code @ (TRAP_TRACE | TRAP_BRKPT | HANDLER) => {
-                if code == HANDLER && let Some(task) = self.tasks.get_mut(&tid) {
+                if code == HANDLER
+                    && let Some(task) = self.tasks.get_mut(&tid)
+                {
                     task.injects = false;
                 }
                 let armed = self.tasks.get(&tid).is_some_and(|task| task.hardware_version != 0);
@@ -268,7 +270,10 @@ impl State {
         }
         let pc = registers.pc();
         let Some(plan) = task.plan.clone() else { return Next::Nothing };
-        if plan != Plan::Continue && memory.is_trap(pc) && let Some(reason) = self.hit(tid, pc) {
+        if plan != Plan::Continue
+            && memory.is_trap(pc)
+            && let Some(reason) = self.hit(tid, pc)
+        {
             return Next::Report(reason);
         }
         let done = match plan {
@@ -454,7 +459,7 @@ impl State {
             }
             Fork::Child => {
                 let _ = self.place();
-                self.current = Some(id);
+                self.shared.set_current(Some(id));
                 self.set_plan(tid, plan);
                 if vfork {
                     self.set_free(process, Free::Parent);
@@ -481,9 +486,8 @@ impl State {
     fn let_go(&mut self, pid: ProcessId) {
         if let Some(process) = self.processes.get(&pid) {
             let memory = Arc::clone(&process.memory);
-            let shared = self.processes.iter().any(|(other, process)| {
-                *other != pid && Arc::ptr_eq(&process.memory, &memory)
-            });
+            let shared =
+                self.processes.iter().any(|(other, process)| *other != pid && Arc::ptr_eq(&process.memory, &memory));
             if !shared {
                 memory.clear_traps();
             }

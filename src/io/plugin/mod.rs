@@ -1,5 +1,6 @@
 //! The table of plugins: each turns a URI into a device. Listing, completion, error hints and docs come from it.
 
+pub mod debug;
 pub mod fd;
 pub mod file;
 pub mod gzip;
@@ -7,6 +8,7 @@ pub mod hex;
 pub mod ihex;
 pub mod malloc;
 pub mod null;
+pub mod process;
 pub mod rap;
 mod sparse;
 pub mod srec;
@@ -65,6 +67,8 @@ pub const PLUGINS: &[&Plugin] = &[
     &ihex::PLUGIN,
     &srec::PLUGIN,
     &rap::PLUGIN,
+    &debug::PLUGIN,
+    &process::PLUGIN,
 ];
 
 /// The plugin that claims `scheme`.

@@ -188,3 +188,62 @@ fn somebody_elses_process_is_not_taken() {
     drop(debugged);
     sleepers.end();
 }
+
+/// Says to [`the_debugger_that_is_killed`] which process it is to debug.
+const VICTIM: &str = "REMORA_TEST_VICTIM";
+
+/// The other side of the next test, in a process of its own: without a victim there is nothing to do.
+#[test]
+fn the_debugger_that_is_killed() {
+    let Ok(victim) = std::env::var(VICTIM) else { return };
+    let pid = victim.parse().expect("a process's number");
+    let program = fixture("sleepers").expect("it was compiled for the other side");
+    let mut debugged = Watched::attach(&program, pid);
+    let main = debugged.symbol("main");
+    for address in main..main + 16 {
+        debugged.insert(address);
+    }
+    debugged.target().resume(&[Resume::ALL]).unwrap();
+    println!("main {main}");
+    std::io::stdout().flush().unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn traps_do_not_outlive_a_killed_debugger() {
+    let Some(program) = fixture("sleepers") else { return };
+    let mut sleepers = Sleepers::start(&program, 2);
+    let pid = sleepers.child.id();
+    let own = std::env::current_exe().expect("this is a program");
+    let mut debugger = Command::new(own)
+        .args(["--exact", "debug::attach::the_debugger_that_is_killed", "--nocapture"])
+        .env(VICTIM, pid.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let output = BufReader::new(debugger.stdout.take().expect("a pipe"));
+    let main = output
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| line.split_once("main ").and_then(|(_, address)| address.trim().parse::<u64>().ok()));
+    let main = main.expect("it says where it has put its traps");
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).expect("it can be read");
+    let trapped = || {
+        let mut code = [0; 16];
+        std::os::unix::fs::FileExt::read_exact_at(&memory, &mut code, main).expect("it can be read");
+        code.iter().all(|byte| *byte == 0xcc)
+    };
+    assert!(trapped());
+    debugger.kill().expect("it can be killed");
+    debugger.wait().expect("it ends");
+    let deadline = Instant::now() + PATIENCE;
+    while trapped() {
+        assert!(Instant::now() < deadline, "the traps are still there");
+        std::thread::yield_now();
+    }
+    sleepers.poke();
+    assert_eq!(sleepers.line(), "turn 1");
+    sleepers.end();
+}

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use remora::debug::ptrace::Ptrace;
-use remora::debug::{Action, Catch, Condition, Deliver, Launch, Protection, Reason, Resume, Target, Who, condition::Op};
+use remora::debug::{
+    Action, Catch, Condition, Deliver, Launch, Protection, Reason, Resume, Target, Who, condition::Op,
+};
 use remora::error::Kind;
 
 use super::{Watched, fixture, fixture_with};

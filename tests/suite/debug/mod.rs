@@ -2,6 +2,7 @@
 
 mod attach;
 mod basics;
+mod devices;
 mod forks;
 mod points;
 mod stress;
@@ -14,9 +15,7 @@ use std::time::{Duration, Instant};
 
 use object::{Object, ObjectSymbol};
 use remora::debug::ptrace::Ptrace;
-use remora::debug::{
-    Launch, Place, ProcessId, Reason, Register, Resume, Spec, Stop, Target, ThreadId, number,
-};
+use remora::debug::{Launch, Place, ProcessId, Reason, Register, Resume, Spec, Stop, Target, ThreadId, number};
 use remora::output::Cancel;
 
 /// How long anything may take, on a machine that does other things, too.

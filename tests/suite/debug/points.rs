@@ -82,9 +82,8 @@ fn what_the_hardware_cannot_do_is_refused() {
     let Some(program) = fixture("single") else { return };
     let mut debugged = Watched::launch(&program, &[]);
     let watched = debugged.symbol("watched");
-    let mut watch = |address, length, access| {
-        debugged.target().insert(&Spec::new(Place::Watch { address, length, access }))
-    };
+    let mut watch =
+        |address, length, access| debugged.target().insert(&Spec::new(Place::Watch { address, length, access }));
     assert_eq!(watch(watched, 8, WatchAccess::Read).unwrap_err().kind(), Kind::Unsupported);
     assert_eq!(watch(watched, 0, WatchAccess::Write).unwrap_err().kind(), Kind::Usage);
     assert_eq!(watch(watched, 1000, WatchAccess::Write).unwrap_err().kind(), Kind::Limit);
@@ -104,10 +103,8 @@ fn a_step_onto_a_breakpoint_is_a_hit() {
     let id = debugged.insert(add);
     debugged.go();
     let thread = debugged.thread();
-    let many = |condition| Resume {
-        action: remora::debug::Action::Until { condition, limit: 0 },
-        ..Resume::step(thread)
-    };
+    let many =
+        |condition| Resume { action: remora::debug::Action::Until { condition, limit: 0 }, ..Resume::step(thread) };
     let stop = debugged.resume(&[many(equals(RIP, 1))]);
     assert_eq!(stop.reason, Reason::Breakpoint { ids: vec![id], address: add, hardware: false });
     assert_eq!((debugged.register("rsi"), debugged.hits(id)), (1, 2));

@@ -151,7 +151,7 @@ fn visits(rounds: usize) {
     }
 }
 
-fn hot_of(target: &mut remora::debug::ptrace::Ptrace, program: &std::path::Path) -> u64 {
+fn hot_of(target: &mut remora::debug::ptrace::Ptrace, program: &Path) -> u64 {
     use object::{Object, ObjectSymbol};
     let pid = target.current().map_or(0, |thread| thread.process);
     let bias = target.modules(pid).unwrap()[0].bias;

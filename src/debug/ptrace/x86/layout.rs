@@ -113,6 +113,7 @@ struct Builder {
 }
 
 impl Builder {
+    #[allow(clippy::too_many_arguments)] // A row of a table.
     fn add(&mut self, name: &str, set: usize, offset: usize, bits: u32, group: Group, kind: Type, feature: &str) {
         let number = (!feature.is_empty()).then_some(self.number);
         if number.is_some() {
@@ -287,8 +288,19 @@ mod tests {
     fn numbers_are_those_that_gdb_knows() {
         let wide = of(Width::W64);
         for (name, number) in [
-            ("rax", 0), ("rbx", 1), ("rsp", 7), ("rip", 0x10), ("eflags", 0x11), ("gs", 0x17), ("st0", 0x18),
-            ("fctrl", 0x20), ("xmm0", 0x28), ("mxcsr", 0x38), ("orig_rax", 0x39), ("fs_base", 0x3a), ("gs_base", 0x3b),
+            ("rax", 0),
+            ("rbx", 1),
+            ("rsp", 7),
+            ("rip", 0x10),
+            ("eflags", 0x11),
+            ("gs", 0x17),
+            ("st0", 0x18),
+            ("fctrl", 0x20),
+            ("xmm0", 0x28),
+            ("mxcsr", 0x38),
+            ("orig_rax", 0x39),
+            ("fs_base", 0x3a),
+            ("gs_base", 0x3b),
         ] {
             assert_eq!(wide.find(name).and_then(|register| register.number), Some(number), "{name}");
             assert_eq!(wide.numbered(number).map(|register| register.name.as_str()), Some(name));
