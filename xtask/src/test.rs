@@ -13,6 +13,7 @@ pub fn run() -> Result<()> {
     let path = peers::path(&mut absent)?;
     peers::python(&mut absent);
     peers::nc(&mut absent);
+    peers::debuggers(&mut absent);
 
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;

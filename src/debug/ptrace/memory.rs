@@ -24,6 +24,9 @@ pub struct Memory {
     traps: Mutex<BTreeMap<u64, u8>>,
     /// How many there are, to be looked at without the lock.
     count: AtomicUsize,
+    /// Where traps ever were, and what belongs there: a child may be born with one that is gone here by the time its
+    /// birth is heard of.
+    ever: Mutex<BTreeMap<u64, u8>>,
     /// Takes the traps out if we are killed, where the process is to live on.
     guard: OnceLock<Guard>,
     /// Which program it came with: rises with each exec, start and attach; forks keep it.
@@ -34,15 +37,31 @@ impl Memory {
     /// The memory of `pid` as it is now: to be opened anew after an exec.
     pub fn open(pid: i32, image: u64) -> io::Result<Memory> {
         let file = File::options().read(true).write(true).open(format!("/proc/{pid}/mem"))?;
-        Ok(Memory { pid, file, traps: Mutex::default(), count: AtomicUsize::new(0), guard: OnceLock::new(), image })
+        Ok(Memory {
+            pid,
+            file,
+            traps: Mutex::default(),
+            count: AtomicUsize::new(0),
+            ever: Mutex::default(),
+            guard: OnceLock::new(),
+            image,
+        })
     }
 
-    /// The memory of `pid`, which is a copy of this with all its traps.
+    /// The memory of `pid`, which was copied from this some time ago, with the traps that it got.
     pub fn copy_for(&self, pid: i32) -> io::Result<Memory> {
         let copy = Memory::open(pid, self.image)?;
-        *copy.lock() = self.lock().clone();
-        copy.count.store(self.count.load(Ordering::Acquire), Ordering::Release);
+        let ever = self.lock_ever().clone();
+        let got = ever.iter().filter(|(address, _)| copy.byte(**address) == Some(TRAP));
+        let got: BTreeMap<u64, u8> = got.map(|(address, original)| (*address, *original)).collect();
+        copy.count.store(got.len(), Ordering::Release);
+        *copy.lock() = got;
+        *copy.lock_ever() = ever;
         Ok(copy)
+    }
+
+    fn lock_ever(&self) -> MutexGuard<'_, BTreeMap<u64, u8>> {
+        self.ever.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, u8>> {
@@ -157,8 +176,12 @@ impl Memory {
             patched[(at - address) as usize] = TRAP;
         }
         let done = self.write_raw(address, &patched)?;
-        for (at, original) in traps.range_mut(address..address.saturating_add(done as u64)) {
+        let end = address.saturating_add(done as u64);
+        let mut ever = self.lock_ever();
+        ever.retain(|at, _| !(address..end).contains(at));
+        for (at, original) in traps.range_mut(address..end) {
             *original = data[(at - address) as usize];
+            ever.insert(*at, *original);
         }
         Ok(done)
     }
@@ -181,6 +204,7 @@ impl Memory {
             return false;
         }
         traps.insert(address, original[0]);
+        self.lock_ever().insert(address, original[0]);
         self.count.store(traps.len(), Ordering::Release);
         true
     }

@@ -112,7 +112,7 @@ pub fn hex_number(digits: &[u8]) -> Option<u64> {
 
 /// The bytes that pairs of digits spell.
 pub fn unhex(digits: &[u8]) -> Result<Vec<u8>, Refusal> {
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err(Refusal::Malformed);
     }
     let mut bytes = vec![0; digits.len() / 2];

@@ -53,6 +53,9 @@ pub enum Answer {
     Leave,
 }
 
+/// Registers that were put away: whose, and the bytes of each set.
+pub type Saved = (ThreadId, Vec<(usize, Vec<u8>)>);
+
 /// A connection.
 pub struct Conversation<'a> {
     framed: Framed,
@@ -72,7 +75,7 @@ pub struct Conversation<'a> {
     pub(super) objects: object::Snapshots,
     pub(super) launch: Launch,
     pub(super) launched: Option<Result<()>>,
-    pub(super) saved: HashMap<u64, (ThreadId, Vec<(usize, Vec<u8>)>)>,
+    pub(super) saved: HashMap<u64, Saved>,
     pub(super) allocated: HashMap<u64, u64>,
     /// Signals that pass without a stop, by Linux's numbers.
     pub(super) passed: Vec<i32>,

@@ -82,9 +82,8 @@ impl Conversation<'_> {
             Register::Restore { id, .. } => {
                 let (owner, sets) =
                     self.saved.remove(&id).ok_or_else(|| Error::new(Kind::NotFound, "no such state is saved"))?;
-                self.stub.with(|target| {
-                    sets.iter().try_for_each(|(set, bytes)| target.write_set(owner, *set, bytes))
-                })?;
+                self.stub
+                    .with(|target| sets.iter().try_for_each(|(set, bytes)| target.write_set(owner, *set, bytes)))?;
                 ok(out)
             }
             Register::Describe(_) => Ok(Answer::Reply),

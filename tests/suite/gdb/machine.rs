@@ -82,6 +82,11 @@ fn a_running_program_is_interrupted() {
     let server = Server::program(&["loop"]);
     let mut gdb = Machine::start();
     gdb.done(&format!("-target-select remote 127.0.0.1:{}", server.port));
+    // Past the loader, where gdb stops and goes on by itself: an interrupt that comes in between is nobody's.
+    gdb.done("-break-insert usleep");
+    gdb.done("-exec-continue");
+    gdb.wait("*stopped", "breakpoint-hit");
+    gdb.done("-break-delete");
     for _ in 0..3 {
         gdb.done("-exec-continue");
         gdb.done("-exec-interrupt");

@@ -171,15 +171,7 @@ fn nothing_of_the_program_is_here() {
             "kill",
         ],
     );
-    in_order(
-        &said,
-        &[
-            "Breakpoint 1, square (x=0)",
-            "libc.so.6",
-            "matched.",
-            "1 pattern found",
-        ],
-    );
+    in_order(&said, &["Breakpoint 1, square (x=0)", "libc.so.6", "matched.", "1 pattern found"]);
     assert!(!copy.exists());
     assert_eq!(std::fs::read(back).unwrap(), std::fs::read(path).unwrap());
 }
@@ -259,14 +251,7 @@ fn one_server_many_programs() {
     );
     in_order(
         &said,
-        &[
-            "Listing of all processes",
-            "square (x=2)",
-            "$1 = 2",
-            "square (x=2)",
-            "$2 = 3",
-            "exited with code 03",
-        ],
+        &["Listing of all processes", "square (x=2)", "$1 = 2", "square (x=2)", "$2 = 3", "exited with code 03"],
     );
     // The console is not the output.
     assert!(said.contains("monitor exit") && said.contains("0x2"), "{said}");

@@ -324,7 +324,7 @@ fn memory_is_searched_summed_and_read_in_both_dialects() {
     // Traps do not show, and survive what is written over them.
     client.ask(&format!("Z0,{square:x},1"));
     assert_eq!(client.ask(&format!("m{start:x},1000")), read);
-    assert_eq!(client.ask(&format!("Mffffffffffff0000,1:00")).chars().next(), Some('E'));
+    assert_eq!(client.ask("Mffffffffffff0000,1:00").chars().next(), Some('E'));
 }
 
 #[test]
