@@ -30,6 +30,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("strings", strings),
     ("corefile", corefile),
     ("lines", lines),
+    ("rsp", rsp),
     ("condition", condition),
 ];
 
@@ -327,4 +328,51 @@ pub fn rap2(data: &[u8]) {
         }
     }
     let _ = (Stat::parse(data), Ran::parse(data));
+}
+
+/// GDB's protocol, as a server and as a client take it apart: the stream, then every packet as a request and as each
+/// kind of reply. What is understood is written so that it is understood again, and what one end sends the other gets.
+pub fn rsp(data: &[u8]) {
+    use remora::protocol::rsp::Request;
+    use remora::protocol::rsp::file::{Facts, Outcome};
+    use remora::protocol::rsp::link::{Event, Link, Role};
+    use remora::protocol::rsp::memory::Region;
+    use remora::protocol::rsp::reply::Reply;
+    use remora::protocol::rsp::stop::Stop;
+
+    let packet = |payload: &[u8]| {
+        if let Ok(request) = Request::parse(payload) {
+            assert_eq!(Request::parse(&request.payload()), Ok(request));
+        }
+        if let Ok(stop) = Stop::parse(payload) {
+            let mut out = Vec::new();
+            stop.print(&mut out);
+            assert_eq!(Stop::parse(&out), Ok(stop));
+        }
+        if let Ok(outcome) = Outcome::parse(payload) {
+            let mut out = Vec::new();
+            outcome.print(&mut out);
+            assert_eq!(Outcome::parse(&out), Ok(outcome));
+        }
+        let _ = (Reply::parse(payload), Region::parse(payload), Facts::parse(payload));
+    };
+    packet(data);
+    for (role, other) in [(Role::Server, Role::Client), (Role::Client, Role::Server)] {
+        let mut link = Link::new(role, 512);
+        let (mut at, mut out) = (0, Vec::new());
+        loop {
+            let (event, used) = link.receive(&data[at..], &mut out);
+            at += used;
+            if let Some(Event::Packet(payload)) = &event {
+                packet(payload);
+                let mut wire = Vec::new();
+                Link::new(other, 4096).send(payload, &mut wire);
+                let (again, used) = Link::new(role, 4096).receive(&wire, &mut Vec::new());
+                assert_eq!((again.as_ref(), used), (event.as_ref(), wire.len()));
+            }
+            if used == 0 {
+                break;
+            }
+        }
+    }
 }

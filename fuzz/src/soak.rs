@@ -71,6 +71,14 @@ fn words() -> Vec<&'static str> {
         "\x10\0\0\0\x17\0\0\0\x01\x02",
         "\0\0\0\x01",
         "\x7f\x7f\x7f\x7f",
+        "$g#67",
+        "$vCont;c:p1.-1#",
+        "T05swbreak:;thread:p1.2;",
+        "vFile:pread:3,10,0",
+        "Z0,400000,1;X1,27",
+        "qXfer:auxv:read::0,10",
+        "}\x03",
+        "0*~",
         "rap/2 max_read=99 max_frame=999999 can=stat,read",
     ]);
     words

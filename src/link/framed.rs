@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::ops::Range;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use super::Link;
@@ -101,6 +101,11 @@ impl Framed {
     /// The descriptor that the operating system knows the link by.
     pub fn descriptor(&self) -> Option<RawFd> {
         self.link.descriptor()
+    }
+
+    /// The same for whoever polls it beside other things, after [`Framed::poll`] found nothing.
+    pub fn pollable(&self) -> Option<BorrowedFd<'_>> {
+        self.link.pollable()
     }
 
     /// Where packets are put that leave with the next [`Framed::flush`].

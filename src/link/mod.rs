@@ -14,7 +14,7 @@ pub mod unix;
 mod wide;
 
 use std::io::{self, Read, Write};
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 pub use credentials::Token;
@@ -57,6 +57,12 @@ pub trait Link: Read + Write + Send {
     fn descriptor(&self) -> Option<RawFd> {
         None
     }
+
+    /// The same for whoever polls it beside other things. What a layer above the system holds back already does not
+    /// show there: ask the link first.
+    fn pollable(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 impl Link for Box<dyn Link> {
@@ -83,6 +89,9 @@ impl Link for Box<dyn Link> {
     }
     fn descriptor(&self) -> Option<RawFd> {
         (**self).descriptor()
+    }
+    fn pollable(&self) -> Option<BorrowedFd<'_>> {
+        (**self).pollable()
     }
 }
 

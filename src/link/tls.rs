@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::ops::DerefMut;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
@@ -271,6 +271,9 @@ where
     }
     fn descriptor(&self) -> Option<RawFd> {
         self.0.sock.descriptor()
+    }
+    fn pollable(&self) -> Option<BorrowedFd<'_>> {
+        self.0.sock.pollable()
     }
 }
 

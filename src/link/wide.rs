@@ -2,7 +2,7 @@
 //! cost more than the encryption.
 
 use std::io::{self, Read, Write};
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 use super::{Breaker, Link, Token};
@@ -86,6 +86,9 @@ impl Link for Wide {
     }
     fn descriptor(&self) -> Option<RawFd> {
         self.link.descriptor()
+    }
+    fn pollable(&self) -> Option<BorrowedFd<'_>> {
+        self.link.pollable()
     }
 }
 

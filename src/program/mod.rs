@@ -40,6 +40,14 @@ const INTERRUPTED: i32 = 130;
 
 /// Runs the program with `args`, its own name first.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).is_some_and(|word| word == "gdbserver") {
+        let words: Vec<String> = args[2..].iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        return exit_code(serve::gdb::program::main(&words).unwrap_or_else(|error| {
+            let _ = writeln!(io::stderr(), "{error}");
+            FAILED
+        }));
+    }
     let arguments = match Arguments::parse(args) {
         Ok(arguments) => arguments,
         Err(error) => {

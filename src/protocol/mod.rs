@@ -2,3 +2,4 @@
 
 pub mod rap;
 pub mod rap2;
+pub mod rsp;

@@ -7,6 +7,7 @@ pub mod arguments;
 pub mod audit;
 mod clients;
 mod gate;
+pub mod gdb;
 mod home;
 mod listener;
 pub mod rap;
@@ -113,6 +114,8 @@ pub struct ServeOptions {
     pub home: Option<Arc<Home>>,
     /// Who is told when clients come and go.
     pub events: Option<Sender<String>>,
+    /// What debuggers are connected to.
+    pub stub: Option<Arc<gdb::Stub>>,
 }
 
 impl Default for ServeOptions {
@@ -133,6 +136,7 @@ impl Default for ServeOptions {
             state: None,
             home: None,
             events: None,
+            stub: None,
         }
     }
 }

@@ -17,14 +17,21 @@ pub fn offer(session: &mut Session) {
 }
 
 fn listen(session: &Session, request: Request<'_>) -> Result<Arc<dyn servers::Server>> {
+    if request.service == super::gdb::SERVICE.name {
+        let server = super::gdb::program::offer(session, request, Arc::new(Home::of(session)))?;
+        return run(server);
+    }
     let unknown = || Error::new(Kind::Unsupported, format!("'{}' is not served here", request.service));
     let service = *SERVICES.iter().find(|service| service.name == request.service).ok_or_else(unknown)?;
     let (options, words) = arguments::parse(request.words)?;
     let options = ServeOptions { home: Some(Arc::new(Home::of(session))), events: request.events, ..options };
-    let server = Server::listen_at(service, &place(service.name, &words)?, options)?;
+    run(Server::listen_at(service, &place(service.name, &words)?, options)?)
+}
+
+fn run(server: Server) -> Result<Arc<dyn servers::Server>> {
     let running = server.clone();
     let thread = Builder::new()
-        .name(format!("{}-accept", service.name))
+        .name(format!("{}-accept", server.service()))
         .spawn(move || running.attend())
         .map_err(|e| Error::system("cannot start a thread", &e))?;
     Ok(Arc::new(Running { server, thread: Mutex::new(Some(thread)) }))

@@ -13,6 +13,7 @@ mod dialect;
 mod examples;
 mod flags;
 mod info;
+mod gdb;
 mod interop;
 mod interop_table;
 mod lines;

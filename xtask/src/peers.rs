@@ -60,3 +60,16 @@ pub fn nc(absent: &mut Vec<String>) {
         absent.push("nc; 'apt-get install netcat-openbsd' (or your system's way) installs it".to_string());
     }
 }
+
+/// Makes gdb and gdbserver available to tests and measurements.
+pub fn debuggers(absent: &mut Vec<String>) {
+    for name in ["gdb", "gdbserver"] {
+        let install = || {
+            find("apt-get").is_some()
+                && run(Command::new("apt-get").args(["install", "--yes", "--quiet", name])).is_ok()
+        };
+        if find(name).is_none() && !install() {
+            absent.push(format!("{name}; 'apt-get install {name}' (or your system's way) installs it"));
+        }
+    }
+}

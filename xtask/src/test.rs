@@ -14,6 +14,7 @@ pub fn run() -> Result<()> {
     peers::python(&mut absent);
     peers::nc(&mut absent);
     crate::samples::fetch(&mut absent);
+    peers::debuggers(&mut absent);
 
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;

@@ -137,6 +137,37 @@ const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
     Command {
+        name: "=g",
+        aliases: &["Rg"],
+        args: &[PLACE, Arg::opt("program [args]", ArgKind::Text)],
+        summary: "start the gdb server, until Ctrl-C or until its program has ended",
+        details: "Without a program it serves the process that is open here, and with --multi what the debugger starts. \
+                  --attach before the port takes the number of a process behind it; --once, --wrapper PROGRAM --, \
+                  --startup-with-shell and --no-disable-randomization are those of gdbserver. A debugger that is \
+                  connected can do all that you can: beyond this machine it takes gdbs://host:port or --insecure.",
+        needs: SERVE,
+        run: Run::Session(servers::gdb),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=g!",
+        aliases: &["Rg!"],
+        args: &[PLACE, Arg::opt("program [args]", ArgKind::Text)],
+        summary: "start the gdb server, and show every packet",
+        needs: SERVE,
+        run: Run::Session(servers::gdb_logged),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=&g",
+        aliases: &["R&g"],
+        args: &[PLACE, Arg::opt("program [args]", ArgKind::Text)],
+        summary: "start the gdb server in the background",
+        needs: SERVE,
+        run: Run::Session(servers::gdb_behind),
+        ..Command::DEFAULT
+    },
+    Command {
         name: "=l",
         aliases: &["Rl"],
         summary: "list the servers that run here, and their clients",

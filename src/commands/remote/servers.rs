@@ -28,6 +28,22 @@ pub fn tcp(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> 
     serve_or_ask(session, "tcp", args, out)
 }
 
+/// `=g`.
+pub fn gdb(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    serve(session, "gdb", &args.words, out)
+}
+
+/// `=g!`.
+pub fn gdb_logged(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    let words: Vec<String> = std::iter::once("--debug".to_string()).chain(args.words.iter().cloned()).collect();
+    serve(session, "gdb", &words, out)
+}
+
+/// `=&g`.
+pub fn gdb_behind(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    behind(session, "gdb", args, out)
+}
+
 /// `=&r`.
 pub fn rap_behind(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
     behind(session, "rap", args, out)
@@ -45,8 +61,13 @@ fn serve_or_ask(session: &mut Session, service: &str, args: &Args, out: &mut Out
     if !flags && args.words.len() > 1 {
         return ask(session, service, args, out);
     }
+    serve(session, service, &args.words, out)
+}
+
+/// Serves until Ctrl-C, or until the server has nothing more to do.
+fn serve(session: &mut Session, service: &str, words: &[String], out: &mut Out<'_>) -> Result<()> {
     let (sender, events) = channel();
-    let (id, server) = start(session, service, &args.words, Some(sender), out)?;
+    let (id, server) = start(session, service, words, Some(sender), out)?;
     out.flush()?;
     while server.is_running() && !out.cancel().is_set() {
         match events.recv_timeout(TICK) {
