@@ -7,6 +7,7 @@ pub mod cache;
 pub mod comments;
 pub mod compare;
 pub mod config;
+pub mod disassemble;
 pub mod flags;
 pub mod flagspaces;
 pub mod format;
@@ -199,6 +200,7 @@ pub const FAMILIES: &[&Family] = &[
     &open::FAMILY,
     &maps::FAMILY,
     &print::FAMILY,
+    &disassemble::FAMILY,
     &format::FAMILY,
     &hash::FAMILY,
     &info::FAMILY,

@@ -109,14 +109,13 @@ fn choose(
         ("arm", _) => (Arch::ARM, Mode::Arm, (cpu == "v8").then_some(ExtraMode::V8), endian, ARM[side]),
         ("mips", bits) => {
             let (mode, extra) = match cpu {
-                "mips2" => (Mode::Mips2, None),
-                "mips3" => (Mode::Mips3, None),
                 "r6" => (Mode::Mips32R6, None),
                 "micro" => (Mode::Mips32, Some(ExtraMode::Micro)),
                 _ if bits == 64 => (Mode::Mips64, None),
                 _ => (Mode::Mips32, None),
             };
-            let shape = if extra.is_some() { shape(2, 4, 2, b"\x00\x0c\x00\x00") } else { ZERO };
+            let shape =
+                if extra.is_some() { [shape(2, 4, 2, b"\x00\x0c"), shape(2, 4, 2, b"\x0c\x00")][side] } else { ZERO };
             (Arch::MIPS, mode, extra, endian, shape)
         }
         ("ppc", bits) => {
@@ -168,13 +167,12 @@ fn choose(
                 "hcs08" => (Mode::M680xHcs08, b"\x9d"),
                 _ => (Mode::M680x6809, b"\x12"),
             };
-            (Arch::M680X, mode, None, Some(Endian::Big), shape(1, 9, 1, nop))
+            (Arch::M680X, mode, None, None, shape(1, 9, 1, nop))
         }
         ("6502", _) => {
             let mode = match cpu {
                 "65c02" => Mode::Mos65xx65c02,
                 "w65c02" => Mode::Mos65xxW65c02,
-                "65816" => Mode::Mos65xx65816,
                 _ => Mode::Mos65xx6502,
             };
             (Arch::MOS65XX, mode, None, None, shape(1, 4, 1, b"\xea"))
@@ -182,9 +180,7 @@ fn choose(
         ("bpf", bits) => {
             let mode = if bits == 32 { Mode::Cbpf } else { Mode::Ebpf };
             // A jump to what follows.
-            let nop: &'static [u8] =
-                if bits == 32 { b"\x05\x00\x00\x00\x00\x00\x00\x00" } else { b"\x05\x00\x00\x00\x00\x00\x00\x00" };
-            let nop = if big { b"\x00\x05\x00\x00\x00\x00\x00\x00" as &[u8] } else { nop };
+            let nop = b"\x05\x00\x00\x00\x00\x00\x00\x00";
             (Arch::BPF, mode, None, endian, shape(8, 16, 8, nop))
         }
         ("sh", _) => {

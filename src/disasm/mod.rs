@@ -5,6 +5,7 @@
 //! bytes come in, and [`Names`] says what addresses are called.
 
 mod architectures;
+mod assembler;
 mod capstone;
 mod kind;
 mod x86;
@@ -12,6 +13,7 @@ mod x86;
 use std::fmt;
 
 pub use architectures::{ARCHITECTURES, Architecture, NAMES};
+pub use assembler::assemble;
 pub use kind::{Family, Kind};
 
 use crate::error::{Error, Kind as Failure, Result};

@@ -1,6 +1,7 @@
 //! x86, 16, 32 and 64 bits, by iced-x86.
 
 mod kinds;
+mod plain;
 mod text;
 
 use iced_x86::{
