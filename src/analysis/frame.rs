@@ -43,8 +43,8 @@ pub struct Frame {
     pub registers: (&'static str, &'static str),
     /// Arguments in registers first, then by place.
     pub variables: Vec<Variable>,
-    /// How far the stack pointer is below its place at the start of each block, in bytes.
-    pub depths: HashMap<u64, i64>,
+    /// The places that instructions name in their memory operands, by the instructions' addresses.
+    pub uses: HashMap<u64, Place>,
 }
 
 impl Frame {
@@ -53,7 +53,12 @@ impl Frame {
         self.variables.iter().find(|variable| variable.place == *place)
     }
 
-    /// The arguments in registers.
+    /// The variable that the instruction at `address` names.
+    pub fn used(&self, address: u64) -> Option<&Variable> {
+        self.at(self.uses.get(&address)?)
+    }
+
+    /// The arguments, in registers or on the stack.
     pub fn arguments(&self) -> impl Iterator<Item = &Variable> {
         self.variables.iter().filter(|variable| variable.is_argument)
     }
@@ -88,8 +93,14 @@ const MICROSOFT: &[Register] = &[Register::RCX, Register::RDX, Register::R8, Reg
 pub fn x86(function: &Function, memory: &mut Memory<'_>, bits: u32, os: &str) -> Result<Frame> {
     let word = i64::from(bits / 8);
     let registers = if bits == 64 { ("rbp", "rsp") } else { ("ebp", "esp") };
-    let mut scan =
-        Scan { frame: Frame { registers, ..Frame::default() }, word, base: Vec::new(), stack: Vec::new(), deepest: 0 };
+    let mut scan = Scan {
+        frame: Frame { registers, ..Frame::default() },
+        word,
+        base: Vec::new(),
+        stack: Vec::new(),
+        deepest: 0,
+        visited: HashSet::new(),
+    };
     scan.blocks(function, memory, bits)?;
     let arguments = match (bits, os) {
         (64, "windows") => MICROSOFT,
@@ -108,6 +119,7 @@ struct Scan {
     /// Offsets from where the stack pointer was at the start of the function.
     stack: Vec<i64>,
     deepest: i64,
+    visited: HashSet<u64>,
 }
 
 impl Scan {
@@ -115,11 +127,10 @@ impl Scan {
     fn blocks(&mut self, function: &Function, memory: &mut Memory<'_>, bits: u32) -> Result<()> {
         let mut work = vec![(function.address, 0i64)];
         while let Some((address, depth)) = work.pop() {
-            if self.frame.depths.contains_key(&address) {
+            if !self.visited.insert(address) {
                 continue;
             }
             let Some(block) = function.block_at(address).filter(|block| block.address == address) else { continue };
-            self.frame.depths.insert(address, depth);
             let mut depth = depth;
             let mut here = block.address;
             while here < block.address + block.size {
@@ -139,8 +150,14 @@ impl Scan {
             return;
         }
         match place(instruction, depth) {
-            Some((Register::RBP, offset)) if self.frame.based => self.base.push(offset),
-            Some((Register::RSP, offset)) => self.stack.push(offset),
+            Some((Register::RBP, offset)) if self.frame.based => {
+                self.base.push(offset);
+                self.frame.uses.insert(instruction.ip(), Place::Base(offset));
+            }
+            Some((Register::RSP, offset)) => {
+                self.stack.push(offset);
+                self.frame.uses.insert(instruction.ip(), Place::Stack(offset));
+            }
             _ => {}
         }
     }
@@ -167,6 +184,11 @@ impl Scan {
             if shown >= 0 {
                 let name = format!("{kind}_{shown:x}h");
                 variables.push(Variable { name, place: Place::Stack(shown), is_argument });
+            }
+        }
+        for place in self.frame.uses.values_mut() {
+            if let Place::Stack(offset) = place {
+                *offset = offset.saturating_add(deepest);
             }
         }
         // A base pointer's and a stack pointer's variable can have one name.
@@ -239,43 +261,6 @@ impl Frame {
         // What is below nothing or beyond reason comes from code that is no function of a compiler.
         if (-word..1 << 30).contains(&depth) { depth } else { 0 }
     }
-
-    /// The variable that an instruction of the function's x86 code names in memory, when the stack pointer is `depth`
-    /// bytes down before it.
-    fn named(&self, instruction: &Instruction, depth: i64) -> Option<&Variable> {
-        match place(instruction, depth)? {
-            (Register::RBP, offset) if self.based => self.at(&Place::Base(offset)),
-            (Register::RSP, offset) => self.at(&Place::Stack(offset.checked_add(i64::try_from(self.size).ok()?)?)),
-            _ => None,
-        }
-    }
-}
-
-/// The names of variables that stand in the memory operands of a function's instructions, by address.
-///
-/// # Errors
-/// When a device fails.
-pub fn x86_names(
-    function: &Function,
-    frame: &Frame,
-    memory: &mut Memory<'_>,
-    bits: u32,
-) -> Result<HashMap<u64, String>> {
-    let mut names = HashMap::new();
-    let mut copy = Frame { based: frame.based, ..Frame::default() };
-    for block in &function.blocks {
-        let Some(&(mut depth)) = frame.depths.get(&block.address) else { continue };
-        let mut here = block.address;
-        while here < block.address + block.size {
-            let Some(instruction) = x86::decode(bits, here, memory.instruction(here)?) else { break };
-            if let Some(variable) = frame.named(&instruction, depth) {
-                names.insert(here, variable.name.clone());
-            }
-            depth = copy.step(&instruction, depth, i64::from(bits / 8));
-            here = instruction.next_ip();
-        }
-    }
-    Ok(names)
 }
 
 /// The registers of `convention` that the function reads before it writes them.

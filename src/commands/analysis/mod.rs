@@ -2,7 +2,7 @@
 
 mod functions;
 mod graphs;
-mod lanes;
+pub mod known;
 mod list;
 pub mod listing;
 mod references;

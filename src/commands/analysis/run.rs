@@ -277,6 +277,9 @@ fn flag_functions(ctx: &mut Ctx<'_, '_>) {
 
 /// The frame of the function at `address`, which is looked at when it is first asked for.
 pub fn frame_of(ctx: &mut Ctx<'_, '_>, address: u64) -> Result<()> {
+    if ctx.core.analysis.function(address).is_none_or(|function| function.frame.is_some()) {
+        return Ok(());
+    }
     let x86 = ctx.option_text("asm.arch").starts_with("x86");
     let (bits, os) = (ctx.option_number("asm.bits") as u32, ctx.option_text("asm.os"));
     with_tools(ctx, |tools| {
@@ -293,6 +296,15 @@ pub fn frame_of(ctx: &mut Ctx<'_, '_>, address: u64) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// The frames of the functions that have code from `first` to `last`.
+pub fn frames_between(ctx: &mut Ctx<'_, '_>, first: u64, last: u64) -> Result<()> {
+    let analysis = &ctx.core.analysis;
+    let around = analysis.containing(first).map(|function| function.address);
+    let starting = analysis.starting_between(first, last).filter(|function| function.frame.is_none());
+    let missing: Vec<u64> = around.into_iter().chain(starting.map(|function| function.address)).collect();
+    missing.into_iter().try_for_each(|address| frame_of(ctx, address))
 }
 
 /// The frames of all functions.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::analysis::frame;
 use crate::analysis::{Block, Function};
 use crate::disasm::{Base, Disassembler, Family, Instruction, Names, Text};
 use crate::error::Result;
@@ -90,13 +89,10 @@ impl Writer {
             return Ok(());
         }
         run::frame_of(ctx, address)?;
-        let bits = ctx.option_number("asm.bits") as u32;
-        self.variables = run::with_tools(ctx, |tools| match tools.analysis.function(address) {
-            Some(function @ Function { frame: Some(frame), .. }) => {
-                frame::x86_names(function, frame, tools.memory, bits)
-            }
-            _ => Ok(HashMap::new()),
-        })?;
+        if let Some(Function { frame: Some(frame), .. }) = ctx.core.analysis.function(address) {
+            let used = |at: &u64| Some((*at, frame.used(*at)?.name.clone()));
+            self.variables = frame.uses.keys().filter_map(used).collect();
+        }
         Ok(())
     }
 
@@ -105,20 +101,15 @@ impl Writer {
         let bytes = ctx.read(address, self.disassembler.longest() as u64)?;
         let mut instruction = Instruction::default();
         self.disassembler.one(address, &bytes, &mut instruction);
-        Ok(self.written(ctx.core, &instruction, self.named).to_string())
+        Ok(self.written(ctx.core, self.named).to_string())
     }
 
     /// The first instruction of the last decoding.
-    fn written(&mut self, core: &Core, instruction: &Instruction, named: bool) -> Text {
+    fn written(&mut self, core: &Core, named: bool) -> Text {
         let none = HashMap::new();
         let variables = if named { &self.variables } else { &none };
         let mut text = Text::default();
         self.disassembler.text(0, &Labels { core, variables, named }, &mut text);
-        if let Some(name) = variables.get(&instruction.address)
-            && !text.operands.contains(name.as_str())
-        {
-            substitute(&mut text.operands, name);
-        }
         text
     }
 
@@ -133,8 +124,8 @@ impl Writer {
     fn decoded(&mut self, core: &Core, address: u64, bytes: &[u8]) -> Line {
         let mut instruction = Instruction::default();
         self.disassembler.one(address, bytes, &mut instruction);
-        let text = self.written(core, &instruction, self.named).to_string();
-        let plain = self.written(core, &instruction, false).to_string();
+        let text = self.written(core, self.named).to_string();
+        let plain = self.written(core, false).to_string();
         let bytes = bytes.get(..instruction.size as usize).unwrap_or(bytes).to_vec();
         Line { instruction, bytes, text, plain }
     }
@@ -151,21 +142,6 @@ impl Writer {
             lines.push(line);
         }
         Ok(lines)
-    }
-}
-
-/// Puts a variable's name in place of the base register and the distance in the brackets of `operands`.
-fn substitute(operands: &mut String, name: &str) {
-    let Some((open, close)) = operands.find('[').zip(operands.find(']')).filter(|(open, close)| open < close) else {
-        return;
-    };
-    let inside = &operands[open + 1..close];
-    let parts: Vec<&str> = inside.split([' ', '+', '-']).filter(|part| !part.is_empty()).collect();
-    let index = parts.iter().find(|part| part.contains('*')).map(|index| format!("{index} + "));
-    let known = parts.first().is_some_and(|base| matches!(*base, "rbp" | "rsp" | "ebp" | "esp"));
-    if known {
-        let shown = format!("{}{name}", index.unwrap_or_default());
-        operands.replace_range(open + 1..close, &shown);
     }
 }
 
@@ -207,27 +183,6 @@ impl From<Line> for Op {
             type_num: told.kind.number(),
             jump: told.jump,
             fail: told.fail,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_stand_for_places_on_the_stack() {
-        let rows = [
-            ("dword [rbp - 4], 0", "dword [var], 0"),
-            ("rax, qword [rsp]", "rax, qword [var]"),
-            ("eax, dword [rbp + rax*4 - 0x20]", "eax, dword [rax*4 + var]"),
-            ("eax, dword [rbx - 4]", "eax, dword [rbx - 4]"),
-            ("rdi, rax", "rdi, rax"),
-        ];
-        for (before, after) in rows {
-            let mut operands = before.to_string();
-            substitute(&mut operands, "var");
-            assert_eq!(operands, after);
         }
     }
 }

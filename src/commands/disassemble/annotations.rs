@@ -62,12 +62,7 @@ pub trait Annotations {
     }
 }
 
-/// Nothing is known.
-struct Nothing;
-
-impl Annotations for Nothing {}
-
-/// What is known of the addresses from `_from` up to `_to`.
-pub fn annotations(_core: &Core, _from: u64, _to: u64) -> Box<dyn Annotations + '_> {
-    Box::new(Nothing)
+/// What is known of the addresses from `from` up to `to`.
+pub fn annotations(core: &Core, _from: u64, _to: u64) -> Box<dyn Annotations + '_> {
+    Box::new(super::super::analysis::known::Known::new(core))
 }

@@ -6,6 +6,7 @@ use super::comments::{self, References};
 use super::layout::Layout;
 use super::names::FlagNames;
 use super::walk::{Limit, Window, walk};
+use crate::commands::analysis;
 use crate::disasm::Text;
 use crate::error::Result;
 use crate::session::Ctx;
@@ -26,6 +27,9 @@ pub fn list(ctx: &mut Ctx<'_, '_>, start: u64, limit: Limit) -> Result<()> {
     let layout = Layout::of(ctx);
     let mut scratch = Scratch::default();
     walk(ctx, start, limit, |ctx, window| {
+        if let (Some(first), Some(last)) = (window.instructions.first(), window.instructions.last()) {
+            analysis::run::frames_between(ctx, first.address, last.address)?;
+        }
         if layout.comments {
             scratch.references.read(ctx, window.instructions)?;
         }

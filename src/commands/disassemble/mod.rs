@@ -14,6 +14,8 @@ mod walk;
 pub use annotations::{Above, Annotations, Bar};
 pub use listing::list;
 pub use names::FlagNames;
+pub use record::list as records;
+pub use text::lines;
 pub use walk::{Limit, Window, walk};
 
 use super::{Arg, ArgKind, Command, Example, Family, Run};
@@ -240,17 +242,17 @@ fn show(ctx: &mut Ctx<'_, '_>, start: u64, limit: Limit) -> Result<()> {
 
 fn pi(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let (start, limit) = counted(ctx)?;
-    text::lines(ctx, start, limit, false)
+    lines(ctx, start, limit, false)
 }
 
 fn pi_bytes(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let (start, length) = ctx.range(0)?;
-    text::lines(ctx, start, Limit::Bytes(length), false)
+    lines(ctx, start, Limit::Bytes(length), false)
 }
 
 fn pdi(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let (start, limit) = counted(ctx)?;
-    text::lines(ctx, start, limit, true)
+    lines(ctx, start, limit, true)
 }
 
 fn pdl(ctx: &mut Ctx<'_, '_>) -> Result<()> {

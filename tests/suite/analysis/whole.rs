@@ -162,7 +162,7 @@ fn a_function_is_shown_with_its_frame_and_its_callers() {
     run(&mut session, "aa; e asm.bytes=false");
     let greet = run(&mut session, "pdf @ sym.greet").out;
     let head: Vec<&str> = greet.lines().take(6).collect();
-    assert!(head[0].starts_with("            ; CALL XREFS from main @ 0x") || head[0].contains("XREFS("), "{greet}");
+    assert!(head[0].starts_with("            ; CALL XREFS from ") && head[0].contains("main @ 0x"), "{greet}");
     assert_eq!(head[1], "/ sym.greet (int64_t arg1);");
     assert_eq!(head[2], "|           ; var int64_t var_8h @ rbp-0x8");
     assert_eq!(head[3], "|           ; arg int64_t arg1 @ rdi");
