@@ -198,8 +198,8 @@ fn address(iced: &mut Iced, index: u32, kind: K, memory: &Memory, bits: u32) -> 
     let word = bits / 8;
     iced.set_memory_displ_size(match () {
         () if kind == K::mem_offs => word,
-        // Without registers, 32 bits that are extended with their sign.
-        () if alone => word.min(4),
+        // In 64-bit code that is 32 bits, extended with their sign.
+        () if alone => word,
         () if memory.base == Register::RIP => 8,
         () if memory.displacement == 0 => 0,
         () => 1,

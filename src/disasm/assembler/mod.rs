@@ -217,7 +217,7 @@ mod tests {
             ("fld dword [rax]", "d900"),
             ("enter 0x10, 0", "c8100000"),
             ("bswap eax", "0fc8"),
-            ("xchg rax, rbx", "4893"),
+            ("xchg rbx, rax", "4893"),
             ("nop dword [rax + rax]", "0f1f0400"),
             ("endbr64", "f30f1efa"),
             ("push rax; pop r15", "50415f"),
