@@ -1,4 +1,5 @@
 //! Sans-io codecs.
 
+pub mod http;
 pub mod rap;
 pub mod rap2;
