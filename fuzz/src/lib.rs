@@ -10,6 +10,7 @@ use remora::io::{Access, Open};
 use remora::number::{self, Names};
 use remora::output::{Cancel, Executor, Out, Style};
 use remora::prompt::completion;
+use remora::protocol::http::Verdict;
 use remora::session::{Permissions, Session};
 use remora::uri::{Authority, Uri};
 
@@ -22,7 +23,18 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("files", files),
     ("rap", rap),
     ("rap2", rap2),
+    ("http", http),
 ];
+
+/// The heads of HTTP requests, as odd clients send them.
+pub fn http(data: &[u8]) {
+    for silent in [false, true] {
+        if let Verdict::Mended { head, consumed } = remora::protocol::http::read(data, silent) {
+            assert!(consumed <= data.len(), "more was mended than came");
+            assert_eq!(remora::protocol::http::read(&head, false), Verdict::Proper, "mended heads are proper");
+        }
+    }
+}
 
 /// Expressions.
 pub fn number(data: &[u8]) {
