@@ -14,6 +14,7 @@ use remora::io::{Access, Open};
 use remora::number::{self, Names};
 use remora::output::{Cancel, Executor, Out, Style};
 use remora::prompt::completion;
+use remora::protocol::http::Verdict;
 use remora::session::{Permissions, Session};
 use remora::uri::{Authority, Uri};
 
@@ -32,7 +33,18 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("lines", lines),
     ("rsp", rsp),
     ("condition", condition),
+    ("http", http),
 ];
+
+/// The heads of HTTP requests, as odd clients send them.
+pub fn http(data: &[u8]) {
+    for silent in [false, true] {
+        if let Verdict::Mended { head, consumed } = remora::protocol::http::read(data, silent) {
+            assert!(consumed <= data.len(), "more was mended than came");
+            assert_eq!(remora::protocol::http::read(&head, false), Verdict::Proper, "mended heads are proper");
+        }
+    }
+}
 
 /// Expressions.
 pub fn number(data: &[u8]) {

@@ -144,6 +144,13 @@ impl ServerTls {
         Ok(ServerTls(Arc::new(config)))
     }
 
+    /// The configuration, for a server that speaks one of `protocols` (RFC 7301) on streams of its own.
+    pub fn configuration(&self, protocols: &[&[u8]]) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.0);
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Arc::new(config)
+    }
+
     /// The server's side of the handshake over `link`, within `timeout`.
     /// Returns the client's certificate, too, when one was asked for.
     pub fn accept(

@@ -54,6 +54,8 @@ pub struct Arguments {
     pub version: Option<Version>,
     /// The flags of a server, as `serve::arguments` reads them.
     pub server: Vec<String>,
+    /// `--http`: serve a browser and scripts in place of a prompt, at this place.
+    pub http: Option<String>,
     /// `--reference`: the page of the reference to print.
     pub reference: Option<String>,
 }
@@ -79,6 +81,7 @@ Exit status: 0 all went well, 1 the file cannot be opened or (without a prompt) 
   remora -qc 'px 64' /bin/ls             run a command and leave
   remora -d /bin/ls /tmp -- -l           start a program under control
   remora rap://127.0.0.1:1234            serve this machine's files
+  remora --http /bin/ls                  look at it in a browser
   remora rap://127.0.0.1:1234//bin/ls    open a file of a served machine
   remora raps://0.0.0.0:1234 --root /srv serve a directory to the network: encrypted, for those with the token";
 
@@ -144,6 +147,15 @@ pub fn command() -> Command {
         )
         .arg(flag("pipe", '0', "Write a NUL byte after start-up and after each answer (r2pipe)"))
         .arg(flag("plugins", 'L', "List what can be opened"))
+        .arg(
+            Arg::new("http")
+                .long("http")
+                .value_name("[HOST:]PORT")
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("")
+                .help("Serve what is open to browsers and scripts, in place of a prompt (=h)"),
+        )
         .args(FLAGS.iter().map(server_flag))
         .arg(flag("version", 'v', "Print the version (-qv: only the number)"))
         .arg(flag("long-version", 'V', "Print the version and what this build can open").long("version"))
@@ -157,7 +169,7 @@ fn server_flag(flag: &Flag) -> Arg {
     let arg = Arg::new(name)
         .long(name)
         .help(flag.help)
-        .help_heading("Servers (rap://:1234, raps://[host]:1234, rap+unix:///path)");
+        .help_heading("Servers (rap://:1234, raps://[host]:1234, rap+unix:///path, --http)");
     match flag.value {
         Some(value) => arg.value_name(value).action(ArgAction::Append),
         None => arg.action(ArgAction::SetTrue),
@@ -219,6 +231,7 @@ impl Arguments {
                 _ => None,
             },
             server: server_words(found),
+            http: found.remove_one("http"),
             reference: found.remove_one("reference"),
         }
     }

@@ -123,13 +123,16 @@ impl Program {
         }
         let (options, _) = serve::arguments::parse(&self.arguments.server)?;
         let unused = |program: &Program| match program.arguments.server.first() {
-            Some(flag) => Err(Error::new(Kind::Usage, format!("{flag} is for servers"))
-                .hint("a server is rap://:PORT, raps://[HOST]:PORT or rap+unix:///PATH")),
-            None => Ok(()),
+            Some(flag) if program.arguments.http.is_none() => {
+                Err(Error::new(Kind::Usage, format!("{flag} is for servers"))
+                    .hint("a server is rap://:PORT, raps://[HOST]:PORT, rap+unix:///PATH or --http"))
+            }
+            _ => Ok(()),
         };
         let Some(file) = self.arguments.file.clone() else {
             unused(&self)?;
-            if self.arguments.no_file || self.arguments.connect.is_some() {
+            let elsewhere = self.arguments.connect.is_some() || self.arguments.http.is_some();
+            if self.arguments.no_file || elsewhere {
                 return self.session(None);
             }
             self.console.note("Error: no file is given (remora FILE|URI, '-' for a scratch buffer; -h for help)");
@@ -329,6 +332,11 @@ impl Program {
         for line in self.arguments.commands.clone() {
             self.line(&line)?;
         }
+        if let Some(place) = self.arguments.http.clone() {
+            let words = std::iter::once(place).filter(|place| !place.is_empty()).chain(self.arguments.server.clone());
+            let words: Vec<String> = words.map(|word| quoted(&word)).collect();
+            return self.line(&format!("=h {}", words.join(" ")));
+        }
         match input {
             Input::Prompt(prompt) => self.prompt(&prompt),
             Input::Script(_) if self.arguments.leaves() && !self.arguments.pipe => Flow::Continue(()),
@@ -509,6 +517,12 @@ fn program_counter(core: &mut Core) -> Option<u64> {
     let target = core.io.descriptor_mut(fd).ok()?.device().target()?;
     let thread = target.current()?;
     crate::debug::program_counter(target, thread).ok()
+}
+
+/// `word` as a line of commands has it, whatever is in it.
+fn quoted(word: &str) -> String {
+    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:,=[]".contains(&byte));
+    if plain { word.to_string() } else { format!("'{}'", word.replace('\\', "\\\\").replace('\'', "\\'")) }
 }
 
 /// Options that change how a file is opened, and so are set before.

@@ -51,6 +51,11 @@ struct Shared {
 /// Numbers for the clients of all servers of this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
+/// A number for a client that no other has.
+pub(super) fn number() -> u64 {
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 #[derive(Default)]
 struct State {
     seats: HashMap<u64, (Arc<Seat>, Option<JoinHandle<()>>)>,
@@ -88,7 +93,7 @@ struct Busy {
 impl Clients {
     /// No clients yet; they will come over lines that are private already, such as those inside this process.
     pub fn new(service: &'static Service, options: ServeOptions) -> Result<Clients> {
-        let (rules, _) = Rules::prepare(service, &Place::Unix(PathBuf::new()), &options)?;
+        let (rules, _) = Rules::prepare(&service.manner(), &Place::Unix(PathBuf::new()), &options)?;
         Clients::under(service, options, rules)
     }
 
@@ -144,7 +149,7 @@ impl Clients {
     /// Gives the client a seat and a thread. Those who leave need the lock, too, so it is held neither while threads
     /// end nor while one starts: in a rush they would starve, and the house be full of clients that have left.
     fn seat(&self, link: Box<dyn Link>, gate: Arc<Gate>) -> Result<()> {
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let id = number();
         let seat = Arc::new(Seat {
             cancel: Cancel::new(),
             gate,

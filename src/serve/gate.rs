@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::audit::{Audit, Event, Moved, Who};
-use super::{ServeOptions, Service};
+use super::{Manner, ServeOptions};
 use crate::error::{Error, Kind, Result};
 use crate::io::Root;
 use crate::link::credentials::Keyring;
@@ -34,12 +34,13 @@ impl Rules {
     /// # Errors
     /// [`Kind::Permission`] when strangers could reach what is not protected; whatever is wrong with the files that the
     /// options name.
-    pub fn prepare(service: &Service, place: &Place, options: &ServeOptions) -> Result<(Rules, Vec<SocketAddr>)> {
+    pub fn prepare(service: &Manner, place: &Place, options: &ServeOptions) -> Result<(Rules, Vec<SocketAddr>)> {
         let addresses = addresses(service, place)?;
         let public = addresses.iter().any(|address| !address.ip().is_loopback());
         let encrypted = matches!(place, Place::Tls(_));
         if matches!(place, Place::Tcp(_)) {
-            if options.token_file.is_some() || options.client_authority.is_some() {
+            let asks = options.token_file.is_some() && !service.always_asks;
+            if asks || options.client_authority.is_some() {
                 return Err(Error::new(Kind::Usage, "tokens and certificates need a line that nobody else can read")
                     .hint(format!("listen at {0}s:// or {0}+unix://", service.name)));
             }
@@ -61,8 +62,9 @@ impl Rules {
             return Err(Error::new(Kind::Usage, "a certificate is for a server that encrypts")
                 .hint(format!("listen at {}s://", service.name)));
         }
-        let by_token =
-            options.token_file.is_some() || (encrypted && !options.insecure && options.client_authority.is_none());
+        let by_token = service.always_asks
+            || options.token_file.is_some()
+            || (encrypted && !options.insecure && options.client_authority.is_none());
         if by_token && !service.presents_tokens {
             return Err(Error::new(Kind::Permission, format!("clients of {} cannot present a token", service.name))
                 .hint("--client-ca asks for certificates; --insecure lets anybody in"));
@@ -150,7 +152,7 @@ fn state(options: &ServeOptions) -> Result<PathBuf> {
 }
 
 /// Every address that `place` stands for; without a host, this machine's own.
-fn addresses(service: &Service, place: &Place) -> Result<Vec<SocketAddr>> {
+fn addresses(service: &Manner, place: &Place) -> Result<Vec<SocketAddr>> {
     let (Place::Tcp(authority) | Place::Tls(authority)) = place else { return Ok(Vec::new()) };
     let Some(port) = authority.port else {
         return Err(Error::new(Kind::Usage, format!("{}: a port to listen at is needed", service.name))
@@ -228,6 +230,21 @@ impl Gate {
         self.record(Event::Enter, "", Moved::default(), Ok(()), self.begun)?;
         *lock(&self.granted) = Some(permissions);
         Ok(())
+    }
+
+    /// Lets the client in without showing anything, for no more than `permissions`.
+    pub(super) fn let_in(&self, permissions: Permissions) {
+        *lock(&self.granted) = Some(permissions.within(self.rules.permissions));
+    }
+
+    /// What the client may do; nothing while the door is closed.
+    pub fn permissions(&self) -> Permissions {
+        lock(&self.granted).unwrap_or(Permissions::NONE)
+    }
+
+    /// Names the client in the log.
+    pub(super) fn call(&self, name: &str) {
+        lock(&self.who).who = name.to_string();
     }
 
     /// Refuses everything else while the door is closed.

@@ -9,6 +9,7 @@ mod clients;
 mod gate;
 pub mod gdb;
 mod home;
+pub mod http;
 mod listener;
 pub mod rap;
 mod registry;
@@ -52,6 +53,25 @@ pub struct Service {
     pub exposes: &'static str,
     /// Speaks with one client until it leaves.
     pub serve: fn(Box<dyn Link>, &Seat, &ServeOptions) -> Result<()>,
+}
+
+/// What the rules of a server depend on.
+pub(crate) struct Manner {
+    /// Its scheme.
+    name: &'static str,
+    /// Whether its clients can present a token.
+    presents_tokens: bool,
+    /// Whether they must even where nobody else can come from.
+    always_asks: bool,
+    /// What a stranger could do.
+    exposes: &'static str,
+}
+
+impl Service {
+    fn manner(&self) -> Manner {
+        let Service { name, presents_tokens, exposes, .. } = *self;
+        Manner { name, presents_tokens, always_asks: false, exposes }
+    }
 }
 
 /// Every service.
@@ -193,7 +213,7 @@ impl Server {
         if service.shares && options.home.is_none() {
             options.home = Some(Arc::default());
         }
-        let (rules, addresses) = gate::Rules::prepare(service, place, &options)?;
+        let (rules, addresses) = gate::Rules::prepare(&service.manner(), place, &options)?;
         let listener = Listener::bind(place, &addresses)?;
         let wake = UnixStream::pair().map_err(|e| Error::system("cannot make a pair of sockets", &e))?;
         let clients = Clients::under(service, options, rules)?;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use super::{Home, SERVICES, ServeOptions, Server, arguments};
+use super::{Home, SERVICES, ServeOptions, Server, arguments, http};
 use crate::error::{Error, Kind, Result};
 use crate::link::dial::Place;
 use crate::session::servers::{self, Guest, Request};
@@ -20,6 +20,9 @@ fn listen(session: &Session, request: Request<'_>) -> Result<Arc<dyn servers::Se
     if request.service == super::gdb::SERVICE.name {
         let server = super::gdb::program::offer(session, request, Arc::new(Home::of(session)))?;
         return run(server);
+    }
+    if request.service == http::NAME {
+        return http::listen(session, request);
     }
     let unknown = || Error::new(Kind::Unsupported, format!("'{}' is not served here", request.service));
     let service = *SERVICES.iter().find(|service| service.name == request.service).ok_or_else(unknown)?;
@@ -38,7 +41,7 @@ fn run(server: Server) -> Result<Arc<dyn servers::Server>> {
 }
 
 /// Where to listen: `1234`, `:1234`, `127.0.0.1:1234`, or a URI for what is encrypted or local: `raps://:1234`.
-fn place(service: &str, words: &[String]) -> Result<Place> {
+pub(super) fn place(service: &str, words: &[String]) -> Result<Place> {
     let [word] = words else {
         let text = words.join(" ");
         return Err(Error::new(Kind::Usage, format!("'{text}' is no place to listen at")).hint("[host:]port"));

@@ -16,6 +16,10 @@ pub trait Server: Send + Sync {
     fn address(&self) -> String;
     /// What whoever started it should know about who can reach it.
     fn warnings(&self) -> Vec<String>;
+    /// A URL that lets whoever opens it in, once; `None`: clients of this service find in by themselves.
+    fn invitation(&self) -> Option<String> {
+        None
+    }
     /// Who is connected.
     fn guests(&self) -> Vec<Guest>;
     /// Ends a client's connection; `false` when that client is not here.

@@ -206,19 +206,50 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "=h",
         aliases: &["Rh"],
-        args: &[Arg::opt("port", ArgKind::Text)],
-        summary: "start the http webserver (comes later: this version has none)",
+        args: &[Arg::opt("[host:]port", ArgKind::Text)],
+        summary: "start the web server, until Ctrl-C",
+        details: "Without a place it listens at http.bind and http.port. https://host:port encrypts. The line 'open \
+                  http://...' signs a browser in once; programs show the token, or read over /cmd/ from this machine \
+                  (http.anonymous). The flags of servers follow the place: --read-only, --token-file FILE, ...",
         needs: SERVE,
-        run: Run::Session(|_, _, _| Err(later("the http webserver"))),
+        run: Run::Session(servers::http),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=h&",
+        aliases: &["Rh&", "=&h", "R&h"],
+        args: &[Arg::opt("[host:]port", ArgKind::Text)],
+        summary: "start the web server in the background",
+        needs: SERVE,
+        run: Run::Session(servers::http_behind),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=h-",
+        aliases: &["Rh-", "=h--", "Rh--"],
+        summary: "stop the web servers",
+        needs: Permissions::EXEC,
+        examples: &[Example { line: "=h-", shows: "" }],
+        run: Run::Session(servers::http_stop),
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "=h*",
+        aliases: &["Rh*"],
+        args: &[Arg::opt("[host:]port", ArgKind::Text)],
+        summary: "stop the web servers and start one in the background",
+        needs: SERVE,
+        run: Run::Session(servers::http_restart),
         ..Command::DEFAULT
     },
     Command {
         name: "=H",
         aliases: &["RH"],
-        args: &[Arg::opt("port", ArgKind::Text)],
-        summary: "start the http webserver and a browser (comes later: this version has none)",
+        args: &[Arg::opt("[host:]port", ArgKind::Text)],
+        summary: "start the web server in the background and open its page in a browser (http.browser)",
+        details: "When one runs already, its page is opened.",
         needs: SERVE,
-        run: Run::Session(|_, _, _| Err(later("the http webserver"))),
+        run: Run::Session(servers::browse),
         ..Command::DEFAULT
     },
 ];

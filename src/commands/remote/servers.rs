@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use super::hosts::line;
 use crate::error::{Error, Kind, Result};
+use crate::link::private;
 use crate::output::{Executor, Item, Out, Style};
-use crate::session::Session;
 use crate::session::context::Args;
 use crate::session::hosts;
 use crate::session::servers::{Guest, Request, Server};
+use crate::session::{Session, config};
 
 /// How often a server in the foreground looks for Ctrl-C.
 const TICK: Duration = Duration::from_millis(50);
@@ -52,6 +53,71 @@ pub fn rap_behind(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Resu
 /// `=&t`.
 pub fn tcp_behind(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
     behind(session, "tcp", args, out)
+}
+
+/// `=h`.
+pub fn http(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    serve(session, "http", args, out)
+}
+
+/// `=h&`.
+pub fn http_behind(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    behind(session, "http", args, out)
+}
+
+/// The web servers of this process.
+fn web(session: &Session) -> Vec<(u32, Arc<dyn Server>)> {
+    let servers = session.core().servers.list();
+    servers.into_iter().filter(|(_, server)| matches!(server.service(), "http" | "https")).collect()
+}
+
+/// `=h-`.
+pub fn http_stop(session: &mut Session, _args: &Args, _out: &mut Out<'_>) -> Result<()> {
+    web(session).into_iter().try_for_each(|(id, _)| end(session, id))
+}
+
+/// `=h*`.
+pub fn http_restart(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    http_stop(session, args, out)?;
+    http_behind(session, args, out)
+}
+
+/// `=H`.
+pub fn browse(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
+    let server = match web(session).into_iter().next() {
+        Some((_, server)) => server,
+        None => start(session, "http", &args.words, None, out)?.1,
+    };
+    let Some(url) = server.invitation() else { return Ok(()) };
+    let browser = config::lookup(&session.view.overrides, &session.core().config, "http.browser").to_string();
+    open_page(&browser, &url)
+}
+
+/// Shows `url` in a browser. It lets whoever has it in, and arguments can be seen by everybody on this machine, so that
+/// it goes through a file.
+fn open_page(browser: &str, url: &str) -> Result<()> {
+    let mut words = browser.split_whitespace();
+    let Some(program) = words.next() else {
+        return Err(Error::new(Kind::Usage, "http.browser names no program").hint("e http.browser=firefox"));
+    };
+    let path = private::state_directory()?.join("page.html");
+    // Of an older one nothing is left to use.
+    let _ = std::fs::remove_file(&path);
+    let page = format!("<!doctype html><meta http-equiv=\"refresh\" content=\"0; url={url}\">\n");
+    private::create(&path, page.as_bytes())?;
+    let nobody = std::process::Stdio::null;
+    let mut child = std::process::Command::new(program)
+        .args(words)
+        .arg(&path)
+        .stdin(nobody())
+        .stdout(nobody())
+        .stderr(nobody())
+        .env_remove("REMORA_TOKEN")
+        .spawn()
+        .map_err(|e| Error::system(format_args!("cannot start the browser '{program}'"), &e))?;
+    // How it ends is for its user to see.
+    std::thread::spawn(move || child.wait());
+    Ok(())
 }
 
 /// A place alone is where to serve, until Ctrl-C; with a command it is where to run that.
@@ -100,7 +166,11 @@ fn start(
     };
     let server = (doors.listen)(session, Request { service, words, events })?;
     let id = session.core().servers.add(Arc::clone(&server));
+    let service = server.service();
     out.line(format_args!("{service}: listening at {}", server.address()))?;
+    if let Some(url) = server.invitation() {
+        out.note(format_args!("{service}: open {url}"));
+    }
     server.warnings().into_iter().for_each(|warning| out.note(format_args!("{service}: {warning}")));
     Ok((id, server))
 }
@@ -165,7 +235,10 @@ pub fn list(session: &mut Session, _args: &Args, out: &mut Out<'_>) -> Result<()
 /// `=l-`.
 pub fn stop(session: &mut Session, args: &Args, _out: &mut Out<'_>) -> Result<()> {
     let id = number(args)?;
-    let id = u32::try_from(id).unwrap_or(u32::MAX);
+    end(session, u32::try_from(id).unwrap_or(u32::MAX))
+}
+
+fn end(session: &Session, id: u32) -> Result<()> {
     let server = session.core().servers.remove(id)?;
     if session.doors.is_some() {
         server.stop();

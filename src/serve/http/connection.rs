@@ -1,0 +1,226 @@
+//! Connections: who is taken, encryption, the mending of odd heads, then the HTTP library.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::{Extension, Router};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+
+use super::{FAREWELL, Site, api};
+use crate::protocol::http::{LONGEST, Verdict, read};
+
+/// Silence that ends the head of a client which never sends its end.
+const SILENCE: Duration = Duration::from_millis(200);
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of what it is sent.
+const STALL: Duration = Duration::from_secs(30);
+
+/// How long an idle connection is kept.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Bytes of a head, and of what is buffered for one connection.
+const HEAD: usize = 128 * 1024;
+
+/// Requests at once on one connection (HTTP/2).
+const STREAMS: u32 = 64;
+
+/// Who is at the other end of a connection. Whoever holds it keeps its seat.
+#[derive(Clone)]
+pub struct Peer {
+    /// The address.
+    pub address: SocketAddr,
+    _seat: Arc<OwnedSemaphorePermit>,
+}
+
+/// Takes connections until the server stops.
+pub async fn accept(site: Arc<Site>, listener: TcpListener, encryption: Option<Arc<ServerConfig>>) {
+    let acceptor = encryption.map(TlsAcceptor::from);
+    let router = api::router(&site);
+    loop {
+        let accepted = tokio::select! {
+            () = site.stopped() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, address)) = accepted else {
+            // Out of descriptors: the clients that are here go on.
+            sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let ip = address.ip().to_canonical();
+        if !site.settings.allow.is_empty() && !site.settings.allow.contains(&ip) {
+            continue;
+        }
+        // A client beyond the number is hung up on; idle ones make room in time.
+        let Ok(seat) = Arc::clone(&site.seats).try_acquire_owned() else { continue };
+        let peer = Peer { address, _seat: Arc::new(seat) };
+        tokio::spawn(welcome(Arc::clone(&site), router.clone(), acceptor.clone(), stream, peer));
+    }
+}
+
+async fn welcome(site: Arc<Site>, router: Router, acceptor: Option<TlsAcceptor>, stream: TcpStream, peer: Peer) {
+    // Small answers go out at once.
+    let _ = stream.set_nodelay(true);
+    match acceptor {
+        None => serve(&site, router, stream, peer).await,
+        Some(acceptor) => {
+            if let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                serve(&site, router, stream, peer).await;
+            }
+        }
+    }
+}
+
+/// Speaks HTTP on `stream` until it ends.
+async fn serve(site: &Site, router: Router, mut stream: impl Stream, peer: Peer) {
+    let Some(begun) = opening(&mut stream, site.settings.patience).await else { return };
+    let stream = Patient { stream, begun, taken: 0, stalled: None };
+    let router = router.layer(Extension(peer));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE.max(site.settings.patience))
+        .max_buf_size(HEAD)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD as u32)
+        .keep_alive_interval(Some(IDLE))
+        .keep_alive_timeout(IDLE);
+    let mut connection =
+        pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router)));
+    tokio::select! {
+        // What goes wrong on a connection is its client's affair: it sees it end.
+        _ = connection.as_mut() => return,
+        () = site.stopped() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = timeout(FAREWELL, connection).await;
+}
+
+/// What comes first on a connection, mended if need be; `None`: too little, for too long.
+async fn opening(stream: &mut impl Stream, patience: Duration) -> Option<Vec<u8>> {
+    let end = Instant::now() + patience;
+    let mut bytes = Vec::new();
+    let mut silent = false;
+    loop {
+        match read(&bytes, silent) {
+            Verdict::Proper => return Some(bytes),
+            Verdict::Mended { mut head, consumed } => {
+                head.extend_from_slice(bytes.get(consumed..).unwrap_or_default());
+                return Some(head);
+            }
+            Verdict::More if bytes.len() > LONGEST => return Some(bytes),
+            Verdict::More => {}
+        }
+        let wait = if bytes.is_empty() || silent { end } else { end.min(Instant::now() + SILENCE) };
+        match timeout_at(wait, more(stream, &mut bytes)).await {
+            Ok(Ok(0)) if bytes.is_empty() => return None,
+            // The end of what a client sends is silence enough.
+            Ok(Ok(0)) => {
+                return match read(&bytes, true) {
+                    Verdict::Mended { head, .. } => Some(head),
+                    _ => None,
+                };
+            }
+            Ok(Ok(_)) => silent = false,
+            Ok(Err(_)) => return None,
+            Err(_) if Instant::now() >= end => return None,
+            Err(_) => silent = true,
+        }
+    }
+}
+
+async fn more(stream: &mut impl Stream, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    let mut buffer = [0; 8 * 1024];
+    let mut buffer = ReadBuf::new(&mut buffer);
+    poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut buffer)).await?;
+    bytes.extend_from_slice(buffer.filled());
+    Ok(buffer.filled().len())
+}
+
+/// What a connection is made of.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// A stream whose first bytes were read already, and which ends when its client takes nothing for too long.
+struct Patient<S> {
+    stream: S,
+    begun: Vec<u8>,
+    taken: usize,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: Stream> Patient<S> {
+    /// Lets `outcome` through, or ends a wait that has been too long.
+    fn bounded<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.stalled = None;
+            return outcome;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: Stream> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.taken < self.begun.len() {
+            let rest = &self.begun[self.taken..];
+            let count = rest.len().min(buffer.remaining());
+            buffer.put_slice(&rest[..count]);
+            self.taken += count;
+            return Poll::Ready(Ok(()));
+        }
+        self.begun = Vec::new();
+        self.taken = 0;
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: Stream> AsyncWrite for Patient<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.bounded(context, outcome)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.bounded(context, outcome)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_flush(context);
+        self.bounded(context, outcome)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.bounded(context, outcome)
+    }
+}

@@ -1,0 +1,332 @@
+// The page: puts the panels together, keeps address, URL and focus in step.
+
+import { get, line, post, run, Refused } from "./api.js";
+import { byId, hex, make, say, tabs, visible } from "./dom.js";
+import { Code } from "./code.js";
+import { Console } from "./console.js";
+import { copy } from "./copy.js";
+import { Hexdump } from "./hexdump.js";
+import { Keys } from "./keys.js";
+import { List, known, load } from "./lists.js";
+import { Memory } from "./memory.js";
+import { Process } from "./process.js";
+import { Search } from "./search.js";
+import { Strip } from "./map.js";
+
+/** Shows the form and returns when somebody has signed in. */
+function askToSignIn() {
+  const dialog = byId("sign-in");
+  if (dialog.open) return new Promise(() => {});
+  dialog.showModal();
+  dialog.oncancel = (event) => event.preventDefault();
+  return new Promise((done) => {
+    byId("sign-in-form").onsubmit = async (event) => {
+      event.preventDefault();
+      try {
+        await post("/sign-in", { token: byId("token").value.trim() });
+        byId("token").value = "";
+        dialog.close();
+        done();
+      } catch (error) {
+        byId("sign-in-error").textContent = visible(error.message);
+      }
+    };
+  });
+}
+
+/** The session, after signing in by the code in the URL, the cookie, or the form. */
+async function session() {
+  const code = /^#code=([0-9a-f]+)$/.exec(location.hash);
+  if (code) {
+    history.replaceState(null, "", "/");
+    try {
+      await post("/sign-in", { code: code[1] });
+    } catch (error) {
+      byId("sign-in-error").textContent = visible(error.message);
+    }
+  }
+  for (;;) {
+    try {
+      return await get("/session");
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 401) throw error;
+      await askToSignIn();
+    }
+  }
+}
+
+const themes = ["", "light", "dark"];
+function theme(name) {
+  document.documentElement.dataset.theme = name;
+  try {
+    localStorage.setItem("remora-theme", name);
+  } catch {
+    // Then the theme is for this page alone.
+  }
+}
+try {
+  theme(localStorage.getItem("remora-theme") ?? "");
+} catch {
+  theme("");
+}
+
+function start(about) {
+  window.addEventListener("signed-out", () => askToSignIn().then(() => location.reload()));
+  const memory = new Memory();
+  const dump = new Hexdump(byId("hexdump"), memory);
+  const code = new Code(byId("code"), about.disassembly);
+  const strip = new Strip();
+  const shell = new Console();
+  const process = new Process(byId("process"), about.lists);
+  const writes = about.permissions.includes("write");
+  let view = "hexdump";
+  let back = [];
+
+  const address = () => (view === "code" ? code.cursor : dump.cursor);
+
+  function where() {
+    const { from, length } = dump.selection;
+    const at = address();
+    const value = memory.at(at);
+    byId("where").textContent = [
+      hex(at), value === undefined ? "" : `0x${value.toString(16).padStart(2, "0")} = ${value}`,
+      length > 1 ? `${length} bytes from ${hex(from)}` : "", dump.editing ? "editing (Esc ends)" : "",
+    ].filter(Boolean).join("   ");
+    byId("undo").disabled = memory.undoable === 0;
+    byId("undo").textContent = memory.undoable > 0 ? `Undo (${memory.undoable})` : "Undo";
+  }
+
+  function go(to, keep = true) {
+    const target = BigInt.asUintN(64, BigInt(to));
+    if (keep && address() !== target) back.push(address());
+    dump.go(target);
+    code.go(target);
+    history.replaceState(null, "", `#0x${target.toString(16)}`);
+    strip.show(memory.maps, target);
+    where();
+  }
+
+  /** Where an expression leads, as the server evaluates it. */
+  async function goTo(text) {
+    if (/^0x[0-9a-f]+$/i.test(text) || /^\d+$/.test(text)) {
+      go(BigInt(text));
+      return;
+    }
+    const { ok, errors } = await run(`s ${text.replace(/[;|>`@~#!]/g, "")}`);
+    if (!ok) throw new Error(errors[0] ?? "no such place");
+    const { output } = await run("s");
+    go(BigInt(output.trim()));
+  }
+
+  byId("go").onsubmit = async (event) => {
+    event.preventDefault();
+    const text = byId("address").value.trim();
+    if (!text) return;
+    try {
+      await goTo(text);
+      byId("address").value = "";
+      byId(view).focus();
+    } catch (error) {
+      say(error.message, true);
+    }
+  };
+
+  const settled = () => {
+    history.replaceState(null, "", `#0x${address().toString(16)}`);
+    strip.show(memory.maps, address());
+    where();
+  };
+  dump.addEventListener("cursor", settled);
+  code.addEventListener("cursor", settled);
+  code.addEventListener("follow", ({ detail }) => go(detail));
+  strip.addEventListener("go", ({ detail }) => go(detail));
+  process.addEventListener("go", ({ detail }) => go(detail));
+  process.addEventListener("stepped", async () => { memory.forget(); go(BigInt((await get("/session")).seek), false); });
+  memory.addEventListener("change", where);
+  memory.addEventListener("trouble", ({ detail }) => say(detail, true));
+  memory.addEventListener("maps", () => strip.show(memory.maps, address()));
+
+  const open = ({ address: at, row }) => {
+    if (at !== null && at !== undefined) {
+      go(at);
+      show("main");
+    } else if (row.id !== undefined && row.uri) {
+      shell.run(`=${row.id} ?V`);
+    }
+  };
+
+  // The side: a tab for each list that this build knows, loaded when it is shown.
+  const search = new Search(open);
+  const lists = known(about.lists).map(({ name, label }) => ({ id: name, label, panel: "side-body", list: null }));
+  const sideTabs = [{ id: "search", label: "Search", panel: "side-body" }, ...lists];
+  let side = "search";
+  const chooseSide = tabs(byId("side-tabs"), sideTabs, (id) => {
+    side = id;
+    const entry = lists.find((one) => one.id === id);
+    if (!entry) {
+      byId("side-body").replaceChildren(search.element);
+      return;
+    }
+    entry.list ??= new List(entry.label, open);
+    const extra = id === "hosts" ? hostForm(entry) : null;
+    byId("side-body").replaceChildren(make("div", { class: "list-panel" }, ...[extra, entry.list.element].filter(Boolean)));
+    load(entry.list, id);
+  });
+
+  function hostForm(entry) {
+    const uri = make("input", { placeholder: "rap://host:port/file", "aria-label": "Connect to", spellcheck: "false" });
+    return make("form", {
+      class: "search",
+      onsubmit: async (event) => {
+        event.preventDefault();
+        await shell.run(`=+ ${uri.value.replace(/[;|>`@~#!\s]/g, "")}`);
+        load(entry.list, "hosts");
+      },
+    }, uri, make("button", {}, "Connect"));
+  }
+
+  const mainTabs = [{ id: "hexdump", label: "Hexdump", panel: "hexdump" }];
+  if (about.disassembly) mainTabs.push({ id: "code", label: "Disassembly", panel: "code" });
+  const chooseMain = tabs(byId("main-tabs"), mainTabs, (id) => {
+    const at = address();
+    view = id;
+    byId("hexdump").hidden = id !== "hexdump";
+    byId("code").hidden = id !== "code";
+    go(at, false);
+  });
+
+  // On a phone one panel at a time.
+  function show(panel) {
+    document.body.dataset.panel = panel;
+    for (const button of byId("tabs-small").children) button.setAttribute("aria-pressed", String(button.dataset.show === panel));
+  }
+  byId("tabs-small").onclick = ({ target }) => { if (target.dataset.show) show(target.dataset.show); };
+
+  async function undo() {
+    try {
+      const at = await memory.undo();
+      if (at === null) say("Nothing to undo");
+      else go(at, false);
+    } catch (error) {
+      say(error.message, true);
+    }
+  }
+  byId("undo").onclick = undo;
+  byId("theme").onclick = nextTheme;
+  function nextTheme() {
+    theme(themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % themes.length]);
+    strip.draw();
+    say(`Theme: ${document.documentElement.dataset.theme || "as the system"}`);
+  }
+
+  function edit() {
+    if (!writes) {
+      say("Writing is not permitted here", true);
+      return;
+    }
+    chooseMain("hexdump");
+    dump.edit(true);
+    byId("hexdump").focus();
+  }
+
+  byId("hexdump").addEventListener("keydown", (event) => {
+    if (!dump.editing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Tab") {
+      event.preventDefault();
+      dump.side();
+    } else if (dump.type(event.key)) {
+      event.preventDefault();
+      event.stopPropagation();
+    }
+  });
+
+  const down = (step) => (event) => (view === "code" ? code.move(step) : dump.move(BigInt(step * dump.columns), event?.shiftKey));
+  const across = (step) => (event) => dump.move(BigInt(step), event?.shiftKey);
+  const page = (step) => () => (view === "code" ? code.move(step * 16) : dump.page(step));
+  const map = () => memory.maps.find(({ from, to }) => address() >= from && address() < to) ?? memory.maps[0];
+  const inside = ({ target }) => !target.closest?.("#side, #console-panel, #process, [role=tablist], #bar button, #strip");
+  const free = (event) => !dump.editing && !(event?.target?.matches?.("button, a, [role=tab], #strip") && ["Enter", "Space", "ArrowLeft", "ArrowRight"].includes(event.key));
+  const both = (event) => inside(event);
+
+  new Keys([
+    { keys: ["j", "ArrowDown"], label: "Down", run: down(1), when: both, hidden: true },
+    { keys: ["k", "ArrowUp"], label: "Up", run: down(-1), when: both, hidden: true },
+    { keys: ["h", "ArrowLeft"], label: "Left", run: across(-1), when: both, hidden: true },
+    { keys: ["l", "ArrowRight"], label: "Right", run: across(1), when: both, hidden: true },
+    { keys: ["J"], label: "Down, selecting", run: down(1), when: both, hidden: true },
+    { keys: ["K"], label: "Up, selecting", run: down(-1), when: both, hidden: true },
+    { keys: ["H"], label: "Left, selecting", run: across(-1), when: both, hidden: true },
+    { keys: ["L"], label: "Right, selecting", run: across(1), when: both, hidden: true },
+    { keys: ["PageDown", "Space"], label: "A page on", run: page(1), when: both, hidden: true },
+    { keys: ["PageUp"], label: "A page back", run: page(-1), when: both, hidden: true },
+    { keys: ["gg", "Home"], label: "Start of the map", run: () => map() && go(map().from), when: free },
+    { keys: ["G", "End"], label: "End of the map", run: () => map() && go(map().to - 1n), when: free },
+    { keys: ["go"], label: "Go to an address", run: () => { byId("address").focus(); }, when: free },
+    { keys: ["Backspace", "o"], label: "Back to where one was", run: () => { const at = back.pop(); if (at !== undefined) go(at, false); }, when: free },
+    { keys: ["Enter"], label: "Follow the instruction under the cursor", run: () => code.follow(), when: (event) => view === "code" && both(event) },
+    { keys: ["i"], label: "Edit bytes (Tab: text or digits)", run: edit, when: free },
+    { keys: ["Escape"], label: "End editing or the selection", run: () => { if (dump.editing) dump.edit(false); else dump.go(dump.cursor); byId(view).focus(); } },
+    { keys: ["u"], label: "Undo the last write", run: undo, when: free },
+    { keys: ["/"], label: "Search", run: () => { show("side"); chooseSide("search"); search.focus(); }, when: free },
+    { keys: [":"], label: "Command line", run: () => { show("console-panel"); shell.focus(); }, when: free },
+    { keys: ["v"], label: "Hexdump or disassembly", run: () => { if (about.disassembly) chooseMain(view === "code" ? "hexdump" : "code"); }, when: free },
+    { keys: ["yy"], label: "Copy as hex", run: () => copy("hex", dump.selection), when: free },
+    { keys: ["yc"], label: "Copy as C", run: () => copy("C", dump.selection), when: free },
+    { keys: ["yp"], label: "Copy as Python", run: () => copy("Python", dump.selection), when: free },
+    { keys: ["t"], label: "Light or dark", run: nextTheme, when: free },
+    { keys: ["r"], label: "Read everything anew", run: () => { memory.forget(); memory.refreshMaps(); strip.sample(); chooseSide(side); }, when: free },
+    { keys: ["b"], label: "Breakpoint at the cursor", run: () => process.step(`db ${hex(address())}`), when: () => !byId("process").hidden && !dump.editing },
+    { keys: ["s"], label: "Step one instruction", run: () => process.step("ds"), when: () => !byId("process").hidden && !dump.editing },
+    { keys: ["?"], label: "Help on keys", run: () => byId("help-open").click(), when: free },
+    ...lists.map(({ id, label }) => ({ keys: [], label: `List: ${label}`, run: () => { show("side"); chooseSide(id); lists.find((one) => one.id === id).list.focus(); } })),
+    { keys: [], label: "Sign out", run: async () => { await post("/sign-out"); line.close(); location.reload(); } },
+  ]);
+
+  // What happens elsewhere: other pages, the prompt, other clients.
+  let late = 0;
+  const changed = () => {
+    clearTimeout(late);
+    late = setTimeout(() => {
+      memory.forget();
+      memory.refreshMaps().catch((error) => say(error.message, true));
+      if (side !== "search") load(lists.find((one) => one.id === side).list, side);
+      process.refresh();
+    }, 150);
+  };
+  window.addEventListener("remora", ({ detail }) => {
+    if (detail.event === "seek") {
+      go(BigInt(detail.address));
+      shell.seek = hex(BigInt(detail.address));
+    } else if (detail.event === "changed") {
+      changed();
+    } else if (detail.event === "stopping") {
+      say("The server ends", true);
+    } else if (detail.event === "client" && detail.client !== about.client) {
+      say(detail.here ? "Another client is here" : "A client has left");
+    }
+  });
+  window.addEventListener("line", () => say("The connection to the server is lost; trying again", true));
+  window.addEventListener("hashchange", () => {
+    const found = /^#(0x[0-9a-f]+)$/i.exec(location.hash);
+    if (found && BigInt(found[1]) !== address()) go(BigInt(found[1]));
+  });
+
+  shell.seek = hex(BigInt(about.seek));
+  chooseSide("search");
+  show("main");
+  line.open();
+  const linked = /^#(0x[0-9a-f]+)$/i.exec(location.hash);
+  const begin = BigInt(linked ? linked[1] : about.seek);
+  chooseMain("hexdump");
+  Promise.all([memory.refreshMaps(), get("/list/files")]).then(([, files]) => {
+    const file = files.find((one) => one.raised) ?? files[0];
+    byId("file").textContent = file ? visible(file.uri) : "nothing is open";
+    document.title = file ? `${visible(file.uri)} - remora` : "remora";
+    go(begin, false);
+    byId("hexdump").focus();
+    document.body.dataset.ready = "true";
+  }).catch((error) => say(error.message, true));
+  process.refresh();
+}
+
+session().then(start, (error) => say(error.message, true));

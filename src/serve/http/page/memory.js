@@ -1,0 +1,95 @@
+// What is known of memory: pages of bytes that were asked for when they came into view, what is mapped, and the writes
+// that can be undone.
+
+import { bytes, post, get } from "./api.js";
+
+const PAGE = 4096n;
+const KEPT = 256;
+const MASK = (1n << 64n) - 1n;
+
+export class Memory extends EventTarget {
+  #pages = new Map();
+  #asked = new Map();
+  #undo = [];
+  maps = [];
+
+  /** Reads anew what is mapped. */
+  async refreshMaps() {
+    const maps = await get("/list/maps");
+    this.maps = maps.map((map) => ({ ...map, from: BigInt(map.from), to: BigInt(map.to) })).sort((a, b) => (a.from < b.from ? -1 : 1));
+    this.dispatchEvent(new Event("maps"));
+  }
+
+  mapped(address) {
+    return this.maps.length === 0 || this.maps.some((map) => address >= map.from && address < map.to);
+  }
+
+  /** The byte at `address`, or undefined while it is on its way. */
+  at(address) {
+    const page = this.#pages.get(address / PAGE);
+    return page?.bytes?.[Number(address % PAGE)];
+  }
+
+  /** Sees to it that the bytes from `from` on are fetched. */
+  want(from, length) {
+    const first = from / PAGE;
+    const last = ((from + BigInt(length)) & MASK) / PAGE;
+    for (let page = first; page <= last && page - first < 64n; page += 1n) {
+      if (this.#pages.has(page) || this.#asked.has(page)) continue;
+      const start = page * PAGE;
+      if (!this.maps.some((map) => map.from < start + PAGE && map.to > start) && this.maps.length > 0) continue;
+      const controller = new AbortController();
+      this.#asked.set(page, controller);
+      bytes(start, PAGE, controller.signal).then((found) => {
+        this.#asked.delete(page);
+        this.#pages.set(page, { bytes: found });
+        if (this.#pages.size > KEPT) this.#pages.delete(this.#pages.keys().next().value);
+        this.dispatchEvent(new Event("change"));
+      }, (error) => {
+        this.#asked.delete(page);
+        if (error.name !== "AbortError") this.dispatchEvent(new CustomEvent("trouble", { detail: error.message }));
+      });
+    }
+    // What has scrolled out of view is not waited for.
+    for (const [page, controller] of this.#asked) {
+      if (page < first - 4n || page > last + 4n) {
+        controller.abort();
+        this.#asked.delete(page);
+      }
+    }
+  }
+
+  /** Forgets what was read: it may have changed. */
+  forget() {
+    for (const controller of this.#asked.values()) controller.abort();
+    this.#asked.clear();
+    this.#pages.clear();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  async write(address, values, undoing = false) {
+    const before = undoing ? null : await bytes(address, values.length);
+    const hex = Array.from(values, (value) => value.toString(16).padStart(2, "0")).join("");
+    await post("/memory", { address: `0x${address.toString(16)}`, hex });
+    if (before) this.#undo.push({ address, before });
+    values.forEach((value, index) => {
+      const here = address + BigInt(index);
+      const page = this.#pages.get(here / PAGE);
+      if (page) page.bytes[Number(here % PAGE)] = value;
+    });
+    this.dispatchEvent(new Event("change"));
+  }
+
+  get undoable() {
+    return this.#undo.length;
+  }
+
+  async undo() {
+    const last = this.#undo.at(-1);
+    if (!last) return null;
+    await this.write(last.address, last.before, true);
+    this.#undo.pop();
+    this.dispatchEvent(new Event("change"));
+    return last.address;
+  }
+}
