@@ -57,7 +57,7 @@ pub fn tcp_behind(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Resu
 
 /// `=h`.
 pub fn http(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
-    serve(session, "http", args, out)
+    serve(session, "http", &args.words, out)
 }
 
 /// `=h&`.
