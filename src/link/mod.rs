@@ -4,6 +4,7 @@
 
 pub mod credentials;
 pub mod dial;
+mod encrypted;
 pub mod framed;
 pub mod memory;
 pub mod private;
@@ -11,7 +12,6 @@ pub mod rap;
 pub mod tcp;
 pub mod tls;
 pub mod unix;
-mod wide;
 
 use std::io::{self, Read, Write};
 use std::os::fd::RawFd;

@@ -281,9 +281,8 @@ mod tests {
 
     #[test]
     fn amounts_say_what_is_known() {
-        let report = |done, total, seconds| {
-            amount(&Report { what: "", done, total, elapsed: Duration::from_secs(seconds) })
-        };
+        let report =
+            |done, total, seconds| amount(&Report { what: "", done, total, elapsed: Duration::from_secs(seconds) });
         assert_eq!(report(0, 0, 3), "3 s");
         assert_eq!(report(2048, 0, 2), "2.00 KiB, 1.00 KiB/s");
         assert_eq!(report(1 << 20, 4 << 20, 1), "1.00 MiB of 4.00 MiB, 1.00 MiB/s, 3 s left");
