@@ -81,6 +81,8 @@ pub struct Encrypted<E> {
     sealed: usize,
     /// Whether the peer has said that nothing more comes.
     ended: bool,
+    /// Whether the connection has failed.
+    broken: bool,
 }
 
 /// What is to be sent when the engine can.
@@ -107,6 +109,7 @@ impl<E: Engine> Encrypted<E> {
             sent: 0,
             sealed: 0,
             ended: false,
+            broken: false,
         }
     }
 
@@ -130,6 +133,9 @@ impl<E: Engine> Encrypted<E> {
     /// Lets the engine look at what came, up to the first bytes for `into`, which it counts, and encrypts what is to be
     /// sent. What does not fit into `into` is kept.
     fn run(&mut self, into: &mut [u8], send: Say<'_>) -> io::Result<usize> {
+        if self.broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         loop {
             let mut filled = 0;
             let UnbufferedStatus { mut discard, state, .. } =
@@ -195,16 +201,12 @@ impl<E: Engine> Encrypted<E> {
         }
     }
 
-    /// Tells the peer, as far as it listens, what was wrong with what it sent.
+    /// Tells the peer, as far as it listens, what was wrong with what it sent. The engine is not asked again after that.
     fn complain(&mut self) {
-        loop {
-            match self.engine.process(&mut []).state {
-                Ok(ConnectionState::EncodeTlsData(mut alert)) => {
-                    self.sealed += alert.encode(room(&mut self.outgoing, self.sealed, OVERHEAD)).unwrap_or(0);
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                _ => break,
-            }
+        self.broken = true;
+        let UnbufferedStatus { state, .. } = self.engine.process(&mut self.incoming[self.start..self.end]);
+        if let Ok(ConnectionState::EncodeTlsData(mut alert)) = state {
+            self.sealed += alert.encode(room(&mut self.outgoing, self.sealed, OVERHEAD)).unwrap_or(0);
         }
         // The error that is being reported says more than one of sending.
         let _ = self.send_out();

@@ -84,6 +84,15 @@ impl Link for Box<dyn Link> {
     fn descriptor(&self) -> Option<RawFd> {
         (**self).descriptor()
     }
+    fn finish(&mut self) -> io::Result<()> {
+        (**self).finish()
+    }
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        (**self).watch()
+    }
+    fn descriptor(&self) -> Option<RawFd> {
+        (**self).descriptor()
+    }
 }
 
 /// Ends a link from another thread.

@@ -121,5 +121,11 @@ fn raps_hosts_are_let_in_by_their_token() {
     run(&mut here, &format!("e net.firstuse=false;e net.token.file={}", state.join("token").display()));
     is_recognised(&mut here, home.path(), &uri);
     assert_eq!(run(&mut here, "=0 w over tls;=0 ps 8;=0 s 4;=0 s").out, "over tls\n0x4\n");
-    assert_eq!(run(&mut here, "=j~?raps").out, "1\n");
+    // The system's number of the connection is known through all that wraps it.
+    let json: serde_json::Value = serde_json::from_str(&run(&mut here, "=j").out).unwrap();
+    assert!(json[0]["descriptor"].as_u64().is_some_and(|descriptor| descriptor > 2), "{json}");
+    // A server that breaks off is noticed, and named.
+    drop(there);
+    let gone = run(&mut here, "=0 s");
+    assert!(gone.err.contains("cannot connect to 127.0.0.1:"), "{gone:?}");
 }
