@@ -4,7 +4,6 @@
 
 pub mod credentials;
 pub mod dial;
-mod encrypted;
 pub mod framed;
 pub mod memory;
 pub mod private;
@@ -12,6 +11,7 @@ pub mod rap;
 pub mod tcp;
 pub mod tls;
 pub mod unix;
+mod wide;
 
 use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
@@ -74,15 +74,6 @@ impl Link for Box<dyn Link> {
     }
     fn token(&self) -> Option<&Token> {
         (**self).token()
-    }
-    fn finish(&mut self) -> io::Result<()> {
-        (**self).finish()
-    }
-    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
-        (**self).watch()
-    }
-    fn descriptor(&self) -> Option<RawFd> {
-        (**self).descriptor()
     }
     fn finish(&mut self) -> io::Result<()> {
         (**self).finish()

@@ -6,25 +6,29 @@
 //! from the recorded one is refused, as ssh does.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::IpAddr;
+use std::ops::DerefMut;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{UnbufferedClientConnection, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::UnbufferedServerConnection;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    ClientConfig, ClientConnection, ConnectionCommon, DigitallySignedStruct, RootCertStore, ServerConfig,
+    ServerConnection, SideData, SignatureScheme, StreamOwned,
+};
 use sha2::{Digest, Sha256};
 
-use super::encrypted::{Encrypted, Engine};
-use super::{Link, private};
+use super::wide::Wide;
+use super::{Breaker, Link, private};
 use crate::error::{Error, Kind, Result};
 use crate::output::Cancel;
 
@@ -148,11 +152,12 @@ impl ServerTls {
         timeout: Duration,
         cancel: &Cancel,
     ) -> Result<(Box<dyn Link>, Option<Fingerprint>)> {
-        let engine = UnbufferedServerConnection::new(Arc::clone(&self.0)).map_err(|e| failed(&io::Error::other(e)))?;
-        let mut stream = Encrypted::new(engine, link);
+        let connection = ServerConnection::new(Arc::clone(&self.0)).map_err(|e| failed(&io::Error::other(e)))?;
+        let link: Box<dyn Link> = Box::new(Wide::new(link));
+        let mut stream = StreamOwned::new(connection, link);
         shake(&mut stream, timeout, cancel)?;
-        let shown = shown(&stream);
-        Ok((Box::new(stream), shown))
+        let shown = stream.conn.peer_certificates().and_then(|chain| chain.first()).map(Fingerprint::of);
+        Ok((Box::new(Encrypted(stream)), shown))
     }
 }
 
@@ -160,30 +165,113 @@ impl ServerTls {
 const SLICE: Duration = Duration::from_millis(50);
 
 /// Completes the handshake within `timeout`, however slowly the peer dribbles its bytes.
-fn shake<E: Engine>(stream: &mut Encrypted<E>, timeout: Duration, cancel: &Cancel) -> Result<()> {
+fn shake<C, S>(stream: &mut StreamOwned<C, Box<dyn Link>>, timeout: Duration, cancel: &Cancel) -> Result<()>
+where
+    C: DerefMut<Target = ConnectionCommon<S>>,
+    S: SideData,
+{
     let deadline = Instant::now() + timeout;
-    stream.set_timeout(Some(SLICE)).map_err(|e| failed(&e))?;
-    while stream.is_shaking() {
+    stream.sock.set_timeout(Some(SLICE)).map_err(|e| failed(&e))?;
+    while stream.conn.is_handshaking() || stream.conn.wants_write() {
         cancel.check()?;
-        match stream.shake() {
-            Err(error) if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                return Err(failed(&error));
-            }
-            _ if Instant::now() < deadline || !stream.is_shaking() => {}
-            _ => {
-                return Err(Error::new(
-                    Kind::Timeout,
-                    format!("no TLS handshake with {} within {} ms", stream.peer(), timeout.as_millis()),
-                ));
-            }
+        match stream.conn.complete_io(&mut stream.sock) {
+            Ok(_) => {}
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if Instant::now() < deadline => {}
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    return Err(Error::new(
+                        Kind::Timeout,
+                        format!("no TLS handshake with {} within {} ms", stream.sock.peer(), timeout.as_millis()),
+                    ));
+                }
+                _ => return Err(failed(&error)),
+            },
+        }
+        if Instant::now() >= deadline && stream.conn.is_handshaking() {
+            return Err(Error::new(
+                Kind::Timeout,
+                format!("no TLS handshake with {} within {} ms", stream.sock.peer(), timeout.as_millis()),
+            ));
         }
     }
     Ok(())
 }
 
-/// The fingerprint of the certificate that the peer has shown.
-fn shown<E: Engine>(stream: &Encrypted<E>) -> Option<Fingerprint> {
-    stream.engine().peer_certificates().and_then(|chain| chain.first()).map(Fingerprint::of)
+/// Says of an alert about our certificate, which comes only after the handshake, that it is a refusal.
+fn named(error: io::Error) -> io::Error {
+    use rustls::AlertDescription as Alert;
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(Alert::CertificateRequired)) => {
+            io::Error::new(io::ErrorKind::PermissionDenied, "it lets in only who shows a certificate (net.certificate)")
+        }
+        Some(rustls::Error::AlertReceived(
+            Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::DecryptError,
+        )) => io::Error::new(io::ErrorKind::PermissionDenied, "it does not accept our certificate (net.certificate)"),
+        _ => error,
+    }
+}
+
+/// A link inside TLS.
+struct Encrypted<C>(StreamOwned<C, Box<dyn Link>>);
+
+impl<C, S> Read for Encrypted<C>
+where
+    C: DerefMut<Target = ConnectionCommon<S>>,
+    S: SideData,
+{
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(named)
+    }
+}
+
+impl<C, S> Write for Encrypted<C>
+where
+    C: DerefMut<Target = ConnectionCommon<S>>,
+    S: SideData,
+{
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl<C, S> Link for Encrypted<C>
+where
+    C: DerefMut<Target = ConnectionCommon<S>> + Send,
+    S: SideData,
+{
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.sock.set_timeout(timeout)
+    }
+    fn peer(&self) -> &str {
+        self.0.sock.peer()
+    }
+    fn is_gone(&self) -> bool {
+        // While decrypted bytes wait to be read, the connection does not want more.
+        self.0.conn.wants_read() && self.0.sock.is_gone()
+    }
+    fn breaker(&self) -> Breaker {
+        self.0.sock.breaker()
+    }
+    fn finish(&mut self) -> io::Result<()> {
+        self.0.conn.send_close_notify();
+        self.0.flush()
+    }
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        self.0.sock.watch()
+    }
+    fn descriptor(&self) -> Option<RawFd> {
+        self.0.sock.descriptor()
+    }
 }
 
 /// Whom a client trusts.
@@ -257,15 +345,17 @@ pub fn connect(
             .with_client_auth_cert(identity.chain, identity.key)
             .map_err(|e| Error::new(Kind::Format, format!("cannot use the client certificate: {e}")))?,
     };
-    let engine = UnbufferedClientConnection::new(Arc::new(config), name).map_err(|e| failed(&io::Error::other(e)))?;
-    let mut stream = Encrypted::new(engine, link);
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(|e| failed(&io::Error::other(e)))?;
+    let link: Box<dyn Link> = Box::new(Wide::new(link));
+    let mut stream = StreamOwned::new(connection, link);
     shake(&mut stream, timeout, cancel).map_err(|error| verifier.refusal().unwrap_or(error))?;
     let first_use = verifier.first_use();
     if let (Some(first), Some(path)) = (&first_use, &trust.known_hosts) {
         private::append(path, format!("{} {}\n", first.endpoint, first.fingerprint).as_bytes())?;
     }
-    let own = trust.own.is_some() && trust.own == shown(&stream);
-    Ok(Connected { link: Box::new(stream), first_use, own })
+    let shown = stream.conn.peer_certificates().and_then(|chain| chain.first()).map(Fingerprint::of);
+    let own = trust.own.is_some() && trust.own == shown;
+    Ok(Connected { link: Box::new(Encrypted(stream)), first_use, own })
 }
 
 /// The certificate recorded for `endpoint` in the known-hosts file at `path`, with the number of its line.
@@ -444,8 +534,6 @@ impl ServerCertVerifier for Verifier {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-
     use super::*;
     use crate::link::memory;
 
