@@ -1,6 +1,7 @@
 //! The connect chain: tcp or a Unix socket, then TLS. Each step wraps the link of the one before.
 
 use std::io::{self, IoSliceMut, Read, Write};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -210,6 +211,15 @@ impl Link for Welcome {
     }
     fn token(&self) -> Option<&Token> {
         Some(&self.token)
+    }
+    fn finish(&mut self) -> io::Result<()> {
+        self.link.finish()
+    }
+    fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        self.link.watch()
+    }
+    fn descriptor(&self) -> Option<RawFd> {
+        self.link.descriptor()
     }
 }
 

@@ -7,7 +7,7 @@ use super::connect::{Line, first_use};
 use super::{Peer, State, Suggestions, seek_by_command};
 use crate::error::{Error, Kind, Result};
 use crate::link::Traffic;
-use crate::link::dial::{Place, dial};
+use crate::link::dial::{Place, dial_with_token};
 use crate::link::rap::{Client, Target};
 use crate::link::tls::FirstUse;
 use crate::output::Cancel;
@@ -25,7 +25,7 @@ pub fn connect(place: Place, path: &str, line: &Line) -> Result<(Client, Option<
     let seen: Arc<Mutex<Option<FirstUse>>> = Arc::default();
     let record = Arc::clone(&seen);
     let connect = move |cancel: &Cancel| {
-        let (link, first) = dial(&place, &security, timeout, cancel)?;
+        let (link, first) = dial_with_token(&place, &security, timeout, cancel)?;
         *record.lock().unwrap_or_else(PoisonError::into_inner) = first;
         Ok(link)
     };

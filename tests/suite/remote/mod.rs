@@ -1,5 +1,6 @@
 //! Tests: the `=` family.
 
+mod encrypted;
 mod mode;
 mod peers;
 mod processes;
@@ -44,7 +45,11 @@ struct Process {
 
 impl Process {
     fn serve(args: &[&str]) -> Process {
-        let mut child = program().args(args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        Process::spawn(program().args(args))
+    }
+
+    fn spawn(command: &mut std::process::Command) -> Process {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut errors = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         errors.read_line(&mut line).unwrap();

@@ -1,6 +1,6 @@
 //! Each protocol of `=+`.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
@@ -227,20 +227,47 @@ fn radare2s_web_server_runs_our_commands() {
 }
 
 #[test]
-fn nc_takes_our_output() {
+fn nc_takes_our_output_over_tcp_and_udp() {
     let Some(nc) = super::servers::nc() else { return };
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut command = Command::new(nc);
-    command.args(["-l", "127.0.0.1", &port.to_string()]).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut process = Program(command.spawn().unwrap());
-    let mut here = session("malloc://512");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !run(&mut here, &format!("=+ tcp://127.0.0.1:{port}/")).err.is_empty() {
-        assert!(Instant::now() < deadline, "nc never listens");
-        std::thread::sleep(Duration::from_millis(10));
+    for protocol in ["tcp", "udp"] {
+        // Any free port: nc says which.
+        let mut command = Command::new(&nc);
+        command.arg(if protocol == "tcp" { "-vnl" } else { "-vnul" }).args(["127.0.0.1", "0"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Program(command.spawn().unwrap());
+        let mut errors = BufReader::new(process.0.stderr.take().unwrap());
+        let mut line = String::new();
+        errors.read_line(&mut line).unwrap();
+        let Some(port) = line.split_whitespace().last().and_then(|word| word.parse::<u16>().ok()) else {
+            let _ = writeln!(std::io::stderr(), "ABSENT: an nc that says where it listens (this one: {line:?})");
+            return;
+        };
+        let mut here = session("malloc://512");
+        let said = run(&mut here, &format!("=+ {protocol}://127.0.0.1:{port}/"));
+        let wanted = format!("Connected to: 127.0.0.1 at port {port}\n0 - {protocol}://127.0.0.1:{port}/\n");
+        assert_eq!((said.out, said.err), (wanted, String::new()));
+        assert_eq!(run(&mut here, "=<0 ?e to nc;=< p8 2~0000").err, "");
+        let mut text = vec![0; "to nc\n0000\n".len()];
+        process.0.stdout.as_mut().unwrap().read_exact(&mut text).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), "to nc\n0000\n", "{protocol}");
+        assert_eq!(run(&mut here, "=-;=").out, "");
     }
-    assert_eq!(run(&mut here, "=<0 ?e to nc;=< p8 2;=-").err, "");
-    let mut text = String::new();
-    process.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-    assert_eq!(text, "to nc\n0000\n");
+}
+
+#[test]
+fn the_number_that_the_table_shows_is_the_one_that_output_goes_to() {
+    let (at, received) = listener(None);
+    let mut here = session("malloc://512");
+    // As many before it as in the example.
+    let others: Vec<_> = (0..5).map(|_| listener(None)).collect();
+    for (other, _) in &others {
+        run(&mut here, &format!("=+ tcp://{other}/"));
+    }
+    let said = run(&mut here, &format!("=+ tcp://{at}/")).out;
+    assert!(said.ends_with(&format!("\n5 - tcp://{at}/\n")), "{said}");
+    assert_eq!(run(&mut here, "=<5 ?e five;=-").err, "");
+    assert_eq!(received.recv_timeout(Duration::from_secs(60)).unwrap(), b"five\n");
+    for (_, received) in others {
+        assert_eq!(received.recv_timeout(Duration::from_secs(60)).unwrap(), b"");
+    }
 }

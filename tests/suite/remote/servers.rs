@@ -194,6 +194,18 @@ fn the_command_of_a_client_that_broke_off_ends() {
 }
 
 #[test]
+fn clients_that_close_while_their_commands_run_leave_nothing_behind() {
+    let mut there = host();
+    let at = place(&run(&mut there, "=&t 0").out);
+    for _ in 0..8 {
+        // Nothing was left unread: this is a goodbye, which shows only when something is written.
+        TcpStream::connect(&at).unwrap().write_all(b"sleep 0.1; p8 16; sleep 0.1\n").unwrap();
+    }
+    assert_eq!(asked(&at, b"?e still here\n", false), "still here\n");
+    until("all clients are gone", || run(&mut there, "=l~client").out.is_empty());
+}
+
+#[test]
 fn the_log_of_a_tcp_server_has_its_commands() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit");

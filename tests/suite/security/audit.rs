@@ -34,7 +34,9 @@ fn everything_that_was_asked_is_there() {
     assert_eq!(found("command", "?e hello")["result"], "ok");
     assert_eq!(found("command", "?e hello")["read"], 6);
     assert!(found("command", "!id")["result"].as_str().unwrap().contains("it needs exec"));
-    assert_eq!(found("disconnect", "")["read"], 10);
+    // Two connections ended, in either order.
+    let ends: Vec<_> = events.iter().filter(|event| event["event"] == "disconnect").collect();
+    assert!(ends.iter().any(|end| end["read"] == 10), "{ends:?}");
     assert!(!events.iter().any(|event| event.to_string().contains("00112233")), "secrets are left out");
 }
 
