@@ -22,7 +22,9 @@ fn main() -> ExitCode {
         rows = decoder_and_formatter(&code);
         alone = alone.min(start.elapsed());
         let line = format!("pD {SIZE}");
-        ours = ours.min(time(Command::new(env!("CARGO_BIN_EXE_remora")).args(["-N", "-qc", &line]).arg(&file)).expect("it runs"));
+        ours = ours.min(
+            time(Command::new(env!("CARGO_BIN_EXE_remora")).args(["-N", "-qc", &line]).arg(&file)).expect("it runs"),
+        );
         let mut radare2 = Command::new(radare2());
         radare2.args(["-N", "-n", "-a", "x86", "-b", "64", "-e", "scr.color=0", "-qc", &line]).arg(&file);
         peer = match (peer, time(&mut radare2)) {

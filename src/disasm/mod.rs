@@ -248,6 +248,8 @@ pub trait Disassembler {
     fn alignment(&self) -> usize;
     /// The bytes of one that does nothing, for filling.
     fn nop(&self) -> &'static [u8];
+    /// The bytes of one that stops the processor for a debugger; empty: none is known.
+    fn trap(&self) -> &'static [u8];
 }
 
 /// The disassembler that `settings` ask for. An architecture that has no such word size uses its own.

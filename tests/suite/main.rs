@@ -6,6 +6,7 @@ mod commands;
 mod crowd;
 mod devices;
 mod dialect;
+mod disassemble;
 mod examples;
 mod flags;
 mod interop;

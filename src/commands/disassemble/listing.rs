@@ -18,6 +18,8 @@ struct Scratch {
     lines: Vec<Above>,
     text: Text,
     comment: String,
+    /// What flags say of themselves.
+    remarks: String,
     out: String,
 }
 
@@ -35,7 +37,7 @@ pub fn list(ctx: &mut Ctx<'_, '_>, start: u64, limit: Limit) -> Result<()> {
 }
 
 fn render(ctx: &Ctx<'_, '_>, layout: &Layout, window: &mut Window<'_>, scratch: &mut Scratch) {
-    let Scratch { arrows, references, lines, text, comment, out } = scratch;
+    let Scratch { arrows, references, lines, text, comment, remarks, out } = scratch;
     out.clear();
     let (Some(first), Some(last)) = (window.instructions.first(), window.instructions.last()) else { return };
     let (first, next) = (first.address, last.next());
@@ -55,9 +57,14 @@ fn render(ctx: &Ctx<'_, '_>, layout: &Layout, window: &mut Window<'_>, scratch: 
     for (index, instruction) in window.instructions.iter().enumerate() {
         let bar = known.bar(instruction.address);
         lines.clear();
+        remarks.clear();
         known.above(instruction.address, lines);
         lines.iter().filter(|line| line.head || layout.above).for_each(|line| layout.above(out, arrows, index, line));
         while let Some(flag) = flags.next_if(|flag| flag.address < instruction.next()) {
+            if let Some(remark) = &flag.comment {
+                remarks.push_str("; ");
+                remarks.push_str(&crate::output::visible(remark));
+            }
             let inside = flag.address - instruction.address.min(flag.address);
             if layout.flags && !known.says(flag.address, &flag.name) {
                 let name = crate::output::visible(&flag.name);
@@ -69,6 +76,12 @@ fn render(ctx: &Ctx<'_, '_>, layout: &Layout, window: &mut Window<'_>, scratch: 
         comment.clear();
         if layout.comments {
             comments::write(comment, core, instruction, references.at(index, &mut cursor), big_endian);
+        }
+        if layout.comments && !remarks.is_empty() {
+            if !comment.is_empty() {
+                comment.push(' ');
+            }
+            comment.push_str(remarks);
         }
         if layout.describe {
             if !comment.is_empty() {

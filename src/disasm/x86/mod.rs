@@ -79,6 +79,9 @@ impl Disassembler for X86 {
     fn nop(&self) -> &'static [u8] {
         &[0x90]
     }
+    fn trap(&self) -> &'static [u8] {
+        &[0xcc]
+    }
 }
 
 /// Fills `into` with what `iced` says. Its address is told: that of 16 and 32-bit code is cut in `iced`.
