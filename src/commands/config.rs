@@ -33,7 +33,7 @@ const COMMANDS: &[Command] = &[
                 line: "e zoom.",
                 shows: "zoom.byte = h\nzoom.from = 0\nzoom.in = io.map\nzoom.maxsz = 512\nzoom.to = 0",
             },
-            Example { line: "e asm.bits=?", shows: "8\n16\n32\n64" },
+            Example { line: "e asm.bits=?", shows: "16\n32\n64" },
             Example { line: "ej asm.bits", shows: r#"{"asm.bits":64}"# },
         ],
         run: Run::Core(e),

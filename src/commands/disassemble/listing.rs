@@ -3,7 +3,7 @@
 use super::annotations::{Above, Bar, annotations};
 use super::arrows::Arrows;
 use super::comments::{self, References};
-use super::layout::Layout;
+use super::layout::{Layout, Row};
 use super::names::FlagNames;
 use super::walk::{Limit, Window, walk};
 use crate::disasm::Text;
@@ -94,7 +94,7 @@ fn render(ctx: &Ctx<'_, '_>, layout: &Layout, window: &mut Window<'_>, scratch: 
             layout.above(out, arrows, index, &Above { text: std::mem::take(comment), bar, head: false });
         }
         window.disassembler.text(index, &names, text);
-        let columns = layout.row(out, arrows, index, bar, instruction, window.code(instruction), text);
+        let columns = layout.row(out, arrows, Row { index, bar, instruction, code: window.code(instruction) }, text);
         if !comment.is_empty() {
             layout.comment(out, columns, comment);
         }

@@ -10,10 +10,12 @@ use regex::Regex;
 use remora::disasm::{Instruction, Settings, Text, disassembler};
 
 /// Most code of one program that is compared, in bytes.
-const MOST: usize = 2 << 20;
+const MOST: usize = 1 << 20;
 
 /// Where the two part, and why: patterns for objdump's text and for ours.
 const EXPLAINED: &[(&str, &str, &str)] = &[
+    (r"^\.byte", ".", "objdump cuts an instruction at the next symbol; data there"),
+    (r"^(jmp|call)w ", ".", "a jump of 16 bits: AMD's processors take two bytes, Intel's four"),
     (r"\(bad\)", ".", "neither decodes it, and how many bytes that is differs"),
     (r"^(\S+ )*lock ", "^invalid", "the processor refuses lock before what cannot be locked; objdump shows it"),
     (r"^(\S+ )*rex(\.\w+)?$", ".", "a REX prefix that another prefix makes void: objdump shows it alone"),

@@ -79,7 +79,8 @@ fn instructions_of_other_processors() {
 
 #[test]
 fn frames_are_told() {
-    let rows: &[(&str, u32, bool, &[u8], Option<(Base, i64)>, i64)] = &[
+    type Told = (&'static str, u32, bool, &'static [u8], Option<(Base, i64)>, i64);
+    let rows: &[Told] = &[
         ("x86", 64, false, b"\x48\x83\xec\x18", None, 0x18),
         ("x86", 64, false, b"\x55", None, 8),
         ("x86", 64, false, b"\x8b\x45\xfc", Some((Base::Frame, -4)), 0),
