@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use remora::binary::{self, Placement};
 use remora::debug::Condition;
 use remora::debug::condition::Machine;
+use remora::disasm::{ARCHITECTURES, Instruction, Settings, Text, assemble, disassembler};
 use remora::error::{Error, Kind, Result};
 use remora::io::plugin::malloc::Memory;
 use remora::io::{Access, Open};
@@ -34,6 +35,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("rsp", rsp),
     ("condition", condition),
     ("http", http),
+    ("disasm", disasm),
 ];
 
 /// The heads of HTTP requests, as odd clients send them.
@@ -387,4 +389,29 @@ pub fn rsp(data: &[u8]) {
             }
         }
     }
+}
+
+/// Code of every architecture, and text for the assembler.
+pub fn disasm(data: &[u8]) {
+    let [which, rest @ ..] = data else { return };
+    let architecture = &ARCHITECTURES[usize::from(*which) % ARCHITECTURES.len()];
+    for bits in architecture.bits {
+        let settings = Settings { arch: architecture.name.into(), bits: *bits, ..Settings::default() };
+        let mut opened = disassembler(&settings).expect("every architecture opens");
+        let mut found = [Instruction::default(); 8];
+        let (mut at, mut text) = (0, Text::default());
+        while at < rest.len() {
+            let address = (at as u64).wrapping_sub(8);
+            let count = opened.decode(address, &rest[at..], rest.len() - at, &mut found);
+            assert!(count > 0, "nothing was decoded");
+            for (index, instruction) in found[..count].iter().enumerate() {
+                assert!(instruction.size > 0 && instruction.size as usize <= opened.longest());
+                opened.text(index, &(), &mut text);
+                assert!(!text.mnemonic.is_empty());
+                at += instruction.size as usize;
+            }
+            assert!(at <= rest.len(), "an instruction ends behind its bytes");
+        }
+    }
+    let _ = assemble(&Settings::default(), 0x1000, &String::from_utf8_lossy(rest));
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 
 use super::{Arg, ArgKind, Command, Example, Family, Run};
+use crate::disasm;
 use crate::error::{Error, Kind, Result};
 use crate::output::{Item, Mode, Style, visible};
 use crate::session::options::{self, Default as Initial, OptionSpec};
@@ -32,7 +33,7 @@ const COMMANDS: &[Command] = &[
                 line: "e zoom.",
                 shows: "zoom.byte = h\nzoom.from = 0\nzoom.in = io.map\nzoom.maxsz = 512\nzoom.to = 0",
             },
-            Example { line: "e asm.bits=?", shows: "8\n16\n32\n64" },
+            Example { line: "e asm.bits=?", shows: "16\n32\n64" },
             Example { line: "ej asm.bits", shows: r#"{"asm.bits":64}"# },
         ],
         run: Run::Core(e),
@@ -288,6 +289,13 @@ fn matching(prefix: &str) -> Result<Vec<&'static OptionSpec>> {
 }
 
 fn allowed(ctx: &mut Ctx<'_, '_>, option: &OptionSpec) -> Result<()> {
+    if option.name == "asm.bits"
+        && let Ok(architecture) = disasm::architecture(&ctx.option_text("asm.arch"))
+    {
+        let mut bits = architecture.bits.to_vec();
+        bits.sort_unstable();
+        return bits.iter().try_for_each(|bits| ctx.out.line(bits));
+    }
     match option.default {
         _ if !option.choices.is_empty() => option.choices.iter().try_for_each(|choice| ctx.out.line(choice)),
         Initial::Bool(_) => ctx.out.line("true\nfalse"),

@@ -291,7 +291,7 @@ fn s(ctx: &mut Ctx<'_, '_>) -> Result<()> {
 }
 
 /// Goes to `address`, as the options on the history say.
-fn go(ctx: &mut Ctx<'_, '_>, address: u64) -> Result<()> {
+pub(super) fn go(ctx: &mut Ctx<'_, '_>, address: u64) -> Result<()> {
     keep_to_limit(ctx);
     if ctx.option_bool("cfg.seek.silent") {
         ctx.view.seek = address;

@@ -13,6 +13,7 @@ use facts::Reading;
 pub struct Capstone {
     handle: Handle,
     shape: Shape,
+    trap: &'static [u8],
     reading: Reading,
     /// What the last decode found; kept with their memory from one to the next.
     decoded: Vec<Text>,
@@ -71,6 +72,7 @@ impl Capstone {
         Ok(Capstone {
             handle,
             shape,
+            trap: trap(architecture.name, bits, big),
             reading: Reading::of(architecture.name, bits),
             decoded: Vec::new(),
             facts: Vec::new(),
@@ -86,7 +88,7 @@ fn choose(
     big: bool,
     endian: Option<Endian>,
 ) -> (Arch, Mode, Option<ExtraMode>, Option<Endian>, Shape) {
-    const ARM: [Shape; 2] = [shape(4, 4, 4, b"\x00\xf0\x20\xe3"), shape(4, 4, 4, b"\xe3\x20\xf0\x00")];
+    const ARM: [Shape; 2] = [shape(4, 4, 4, b"\x00\x00\xa0\xe1"), shape(4, 4, 4, b"\xe1\xa0\x00\x00")];
     const THUMB: [Shape; 2] = [shape(2, 4, 2, b"\x00\xbf"), shape(2, 4, 2, b"\xbf\x00")];
     const ZERO: Shape = shape(4, 4, 4, &[0; 4]);
     let side = usize::from(big);
@@ -212,6 +214,25 @@ fn choose(
     }
 }
 
+/// What stops the processor for a debugger.
+fn trap(name: &str, bits: u32, big: bool) -> &'static [u8] {
+    match (name, bits, big) {
+        ("arm", 64, _) => b"\x00\x00\x20\xd4",
+        ("arm", 16, false) => b"\xfe\xde",
+        ("arm", 16, true) => b"\xde\xfe",
+        ("arm", _, false) => b"\xfe\xde\xff\xe7",
+        ("arm", _, true) => b"\xe7\xff\xde\xfe",
+        ("mips", _, false) => b"\x0d\x00\x00\x00",
+        ("mips", _, true) => b"\x00\x00\x00\x0d",
+        ("ppc", _, false) => b"\x08\x00\xe0\x7f",
+        ("ppc", _, true) => b"\x7f\xe0\x00\x08",
+        ("riscv", ..) => b"\x73\x00\x10\x00",
+        ("sparc", ..) => b"\x91\xd0\x20\x01",
+        ("6502", ..) => b"\x00",
+        _ => b"",
+    }
+}
+
 impl Disassembler for Capstone {
     fn decode(&mut self, address: u64, bytes: &[u8], starts: usize, into: &mut [Instruction]) -> usize {
         let starts = starts.min(bytes.len());
@@ -274,5 +295,8 @@ impl Disassembler for Capstone {
     }
     fn nop(&self) -> &'static [u8] {
         self.shape.nop
+    }
+    fn trap(&self) -> &'static [u8] {
+        self.trap
     }
 }

@@ -128,26 +128,29 @@ pub struct Instruction {
 
 impl Default for Instruction {
     fn default() -> Instruction {
-        Instruction {
-            address: 0,
-            size: 1,
-            kind: Kind::Invalid,
-            family: Family::Unknown,
-            conditional: false,
-            jump: None,
-            fail: None,
-            pointer: None,
-            value: None,
-            memory_use: Use::None,
-            memory_size: 0,
-            local: None,
-            stack: 0,
-            delay: 0,
-        }
+        Instruction::NOTHING
     }
 }
 
 impl Instruction {
+    /// One byte at 0 that cannot be decoded.
+    const NOTHING: Instruction = Instruction {
+        address: 0,
+        size: 1,
+        kind: Kind::Invalid,
+        family: Family::Unknown,
+        conditional: false,
+        jump: None,
+        fail: None,
+        pointer: None,
+        value: None,
+        memory_use: Use::None,
+        memory_size: 0,
+        local: None,
+        stack: 0,
+        delay: 0,
+    };
+
     /// What stands at `address` and cannot be decoded: `size` bytes to step over.
     pub fn invalid(address: u64, size: u32) -> Instruction {
         Instruction { address, size: size.max(1), ..Instruction::default() }
@@ -248,6 +251,8 @@ pub trait Disassembler {
     fn alignment(&self) -> usize;
     /// The bytes of one that does nothing, for filling.
     fn nop(&self) -> &'static [u8];
+    /// The bytes of one that stops the processor for a debugger; empty: none is known.
+    fn trap(&self) -> &'static [u8];
 }
 
 /// The disassembler that `settings` ask for. An architecture that has no such word size uses its own.

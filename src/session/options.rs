@@ -111,7 +111,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("analysis.strings", Bool(false), "look for strings that code refers to"),
     option("analysis.timeout", Number(0), "seconds after which the analysis stops; 0: never"),
     option("analysis.to", Address(u64::MAX), "address after the last of the analysis when analysis.in=range"),
-    option("asm.arch", Text("x86"), "architecture of disassembly and assembly"),
+    choice("asm.arch", Text("x86"), crate::disasm::NAMES, "architecture of disassembly and assembly"),
     choice("asm.bits", Number(64), BITS, "word size in bits"),
     option("asm.bytes", Bool(false), "show the bytes of instructions"),
     option("asm.cmt.col", Number(71), "column at which comments start"),

@@ -1,7 +1,8 @@
 //! What names in an expression mean to one client: flags, `$` variables, memory.
 
 use super::flags::Flag;
-use super::{Core, View, config, debug, options};
+use super::{Core, View, config, debug, disassembly, options};
+use crate::disasm::{self, Instruction};
 use crate::error::{Error, Kind, Result};
 use crate::io::{Descriptor, Map, Settings};
 use crate::number::Names;
@@ -62,6 +63,16 @@ impl Scope<'_> {
     /// Bytes in a machine word.
     fn word_size(&self) -> usize {
         (self.number("asm.bits") as usize / 8).clamp(1, 8)
+    }
+
+    /// The instruction at the seek; what cannot be decoded names nothing.
+    fn instruction(&mut self) -> Result<Instruction> {
+        let mut disassembler = disasm::disassembler(&disassembly::settings(self.core, self.view))?;
+        let mut bytes = vec![0; disassembler.longest()];
+        self.read(self.view.seek, &mut bytes)?;
+        let mut instruction = Instruction::default();
+        disassembler.one(self.view.seek, &bytes, &mut instruction);
+        Ok(instruction)
     }
 
     /// The current descriptor, or the one that `@o:` chose.
@@ -145,6 +156,11 @@ pub const VARIABLES: &[Variable] = &[
     variable("$M", "start of the map here"),
     variable("$MM", "size of the map here"),
     variable("$fl", "size of the flag here"),
+    variable("$l", "size of the instruction here"),
+    variable("$j", "address that the instruction here jumps to; all ones: none"),
+    variable("$f", "address that a conditional jump here goes on at otherwise; all ones: none"),
+    variable("$m", "memory that the instruction here names; all ones: none"),
+    variable("$v", "number in the instruction here; all ones: none"),
     variable("$c", "columns of the terminal"),
     variable("$r", "rows of the terminal"),
     variable("$w", "bytes in a machine word"),
@@ -155,7 +171,7 @@ pub const VARIABLES: &[Variable] = &[
 fn absent(variable: &str) -> Option<&'static str> {
     let letter = variable.trim_end_matches(|c: char| c.is_ascii_digit());
     Some(match variable {
-        "e" | "l" | "j" | "f" | "m" | "v" => "the instruction here is not disassembled",
+        "e" => "no basic blocks were analysed",
         "S" | "SS" => "the sections of the file are not known",
         "D" | "DD" | "DB" | "P" => "no process is being debugged",
         "F" | "FB" | "FE" | "FS" | "FSS" | "FI" => "no functions were analysed",
@@ -211,6 +227,11 @@ impl Names for Scope<'_> {
                 let flag = self.core.flags.at(seek).last();
                 flag.ok_or_else(|| missing(format!("no flag is at 0x{seek:08x}")))?.size
             }
+            "l" => self.instruction()?.size.into(),
+            "j" => self.instruction()?.jump.unwrap_or(u64::MAX),
+            "f" => self.instruction()?.fail.unwrap_or(u64::MAX),
+            "m" => self.instruction()?.pointer.unwrap_or(u64::MAX),
+            "v" => self.instruction()?.value.unwrap_or(u64::MAX),
             "c" => self.terminal().0,
             "r" => self.terminal().1,
             "w" => self.word_size() as u64,
@@ -281,6 +302,8 @@ mod tests {
             ("$M", 0x12340),
             ("$MM", 0x100),
             ("$fl", 8),
+            ("$l", 2),
+            ("$m", u64::MAX),
             ("$w", 8),
             ("$p", std::process::id().into()),
             ("data", 0x12350),
@@ -301,7 +324,7 @@ mod tests {
     #[test]
     fn what_has_no_value_says_why() {
         let rows: &[(&str, &str)] = &[
-            ("$l", "'$l' has no value: the instruction here is not disassembled"),
+            ("$e", "'$e' has no value: no basic blocks were analysed"),
             ("$S", "'$S' has no value: the sections of the file are not known"),
             ("$FB", "'$FB' has no value: no functions were analysed"),
             ("$C0", "'$C0' has no value: no functions were analysed"),

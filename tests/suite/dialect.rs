@@ -94,24 +94,8 @@ const ELSEWHERE: &[&str] =
 /// Sessions whose answer is another one here, with the reason.
 const DIFFERENT: &[(&str, &[&str])] = &[
     (
-        "needs disassembly or an assembler",
-        &[
-            "flags: fC",
-            "math: $m (malloc)",
-            "pf: pf xxd print happy",
-            "print: pI size > bocksize",
-            "print: pi -10",
-            "print: pi -3 @ 3",
-            "search: Rop search",
-            "search: Rop search w/ regexp",
-            "search: from/to /v",
-            "seek: seek opcodes",
-            "tempseek: pdi 2@x:9090@0x1000",
-            "tempseek: pi 2 @x:9090",
-            "tempseek: quotes multicommands",
-            "write: wao nop (arm)",
-            "write: wao trap (arm)",
-        ],
+        "needs data in listings (Cd), or the search for gadgets",
+        &["pf: pf xxd print happy", "search: Rop search", "search: Rop search w/ regexp"],
     ),
     ("needs file magic", &["search: cmd.hit for /B"]),
     (

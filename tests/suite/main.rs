@@ -10,6 +10,7 @@ mod debug;
 mod debugger;
 mod devices;
 mod dialect;
+mod disassemble;
 mod examples;
 mod flags;
 mod info;

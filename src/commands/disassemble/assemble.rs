@@ -54,8 +54,16 @@ pub fn waf(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     write::put(ctx, ctx.view.seek, &bytes)
 }
 
+/// What stands at the seek, and what can stand there.
+struct Here {
+    instruction: Instruction,
+    bytes: Vec<u8>,
+    nop: &'static [u8],
+    trap: &'static [u8],
+}
+
 /// The instruction at the seek, with its bytes.
-fn here(ctx: &mut Ctx<'_, '_>) -> Result<(Instruction, Vec<u8>, &'static [u8])> {
+fn here(ctx: &mut Ctx<'_, '_>) -> Result<Here> {
     let mut disassembler = ctx.disassembler()?;
     let mut bytes = ctx.read(ctx.view.seek, disassembler.longest() as u64)?;
     let mut instruction = Instruction::default();
@@ -64,7 +72,7 @@ fn here(ctx: &mut Ctx<'_, '_>) -> Result<(Instruction, Vec<u8>, &'static [u8])> 
         return Err(Error::new(Kind::Format, format!("no instruction can be decoded at 0x{seek:08x}")));
     }
     bytes.truncate(instruction.size as usize);
-    Ok((instruction, bytes, disassembler.nop()))
+    Ok(Here { instruction, bytes, nop: disassembler.nop(), trap: disassembler.trap() })
 }
 
 /// `code`, filled up with `nop` to `size`.
@@ -83,22 +91,27 @@ fn filled(mut code: Vec<u8>, size: usize, nop: &[u8]) -> Result<Vec<u8>> {
 
 pub fn wai(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let bytes = assembled(ctx, &ctx.args.text)?;
-    let (instruction, _, nop) = here(ctx)?;
+    let Here { instruction, nop, .. } = here(ctx)?;
     let bytes = filled(bytes, instruction.size as usize, nop)?;
     write::put(ctx, ctx.view.seek, &bytes)
 }
 
 pub fn wao(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let what = ctx.word(0).unwrap_or_default().to_string();
-    let (instruction, old, nop) = here(ctx)?;
+    let Here { instruction, bytes: old, nop, trap } = here(ctx)?;
     let size = instruction.size as usize;
     if what == "nop" {
         let bytes = filled(Vec::new(), size, nop)?;
         return write::put(ctx, ctx.view.seek, &bytes);
     }
+    if what == "trap" && !trap.is_empty() {
+        let bytes = filled(trap.to_vec(), size, nop)?;
+        return write::put(ctx, ctx.view.seek, &bytes);
+    }
     let settings = disassembly::settings(ctx.core, ctx.view);
     if settings.arch != "x86" {
-        return Err(Error::new(Kind::Unsupported, format!("'wao {what}' is for x86; here only 'wao nop' works")));
+        return Err(Error::new(Kind::Unsupported, format!("'wao {what}' is for x86"))
+            .hint("nop works everywhere, trap where one is known"));
     }
     // Jumps on a condition are 7x in one byte and 0f 8x in two; bit 0 turns the condition round.
     let place = match old.as_slice() {
@@ -115,7 +128,6 @@ pub fn wao(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let mut bytes = old.clone();
     match what.as_str() {
         "inf" => bytes = filled(disasm::assemble(&settings, seek, &format!("jmp 0x{seek:x}"))?, size, nop)?,
-        "trap" => bytes = filled(vec![0xcc], size, nop)?,
         "ret0" | "ret1" => {
             let value = if what == "ret0" { "xor eax, eax" } else { "mov eax, 1" };
             // A function's start is where this goes: there is more room than one instruction.

@@ -49,6 +49,19 @@ pub struct Layout {
     pub utf8: bool,
 }
 
+/// An instruction in a window.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// Its place in the window.
+    pub index: usize,
+    /// The bar beside it.
+    pub bar: Option<Bar>,
+    /// Itself.
+    pub instruction: &'a Instruction,
+    /// Its bytes.
+    pub code: &'a [u8],
+}
+
 impl Layout {
     /// As the client's options have it.
     pub fn of(ctx: &Ctx<'_, '_>) -> Layout {
@@ -115,17 +128,9 @@ impl Layout {
         into.push('\n');
     }
 
-    /// The row of `instruction`: everything up to the comment. Returns the columns that it took.
-    pub fn row(
-        &self,
-        into: &mut String,
-        arrows: &Arrows,
-        index: usize,
-        bar: Option<Bar>,
-        instruction: &Instruction,
-        code: &[u8],
-        text: &mut Text,
-    ) -> usize {
+    /// A row: everything up to the comment. Returns the columns that it took.
+    pub fn row(&self, into: &mut String, arrows: &Arrows, row: Row<'_>, text: &mut Text) -> usize {
+        let Row { index, bar, instruction, code } = row;
         let mut columns = self.bar(into, bar);
         if self.lines {
             arrows.draw(index, self.width + 1, self.utf8, into);
@@ -167,7 +172,6 @@ impl Layout {
     }
 
     fn address(&self, into: &mut String, address: u64) -> usize {
-        let start = into.len();
         if self.color {
             into.push_str(ADDRESS);
         }
@@ -184,7 +188,6 @@ impl Layout {
         if self.color {
             into.push_str(RESET);
         }
-        debug_assert!(into.len() >= start);
         columns
     }
 

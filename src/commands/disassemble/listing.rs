@@ -3,7 +3,7 @@
 use super::annotations::{Above, Bar, annotations};
 use super::arrows::Arrows;
 use super::comments::{self, References};
-use super::layout::Layout;
+use super::layout::{Layout, Row};
 use super::names::FlagNames;
 use super::walk::{Limit, Window, walk};
 use crate::commands::analysis;
@@ -19,6 +19,8 @@ struct Scratch {
     lines: Vec<Above>,
     text: Text,
     comment: String,
+    /// What flags say of themselves.
+    remarks: String,
     out: String,
 }
 
@@ -39,7 +41,7 @@ pub fn list(ctx: &mut Ctx<'_, '_>, start: u64, limit: Limit) -> Result<()> {
 }
 
 fn render(ctx: &Ctx<'_, '_>, layout: &Layout, window: &mut Window<'_>, scratch: &mut Scratch) {
-    let Scratch { arrows, references, lines, text, comment, out } = scratch;
+    let Scratch { arrows, references, lines, text, comment, remarks, out } = scratch;
     out.clear();
     let (Some(first), Some(last)) = (window.instructions.first(), window.instructions.last()) else { return };
     let (first, next) = (first.address, last.next());
@@ -59,9 +61,14 @@ fn render(ctx: &Ctx<'_, '_>, layout: &Layout, window: &mut Window<'_>, scratch: 
     for (index, instruction) in window.instructions.iter().enumerate() {
         let bar = known.bar(instruction.address);
         lines.clear();
+        remarks.clear();
         known.above(instruction.address, lines);
         lines.iter().filter(|line| line.head || layout.above).for_each(|line| layout.above(out, arrows, index, line));
         while let Some(flag) = flags.next_if(|flag| flag.address < instruction.next()) {
+            if let Some(remark) = &flag.comment {
+                remarks.push_str("; ");
+                remarks.push_str(&crate::output::visible(remark));
+            }
             let inside = flag.address - instruction.address.min(flag.address);
             if layout.flags && !known.says(flag.address, &flag.name) {
                 let name = crate::output::visible(&flag.name);
@@ -74,6 +81,12 @@ fn render(ctx: &Ctx<'_, '_>, layout: &Layout, window: &mut Window<'_>, scratch: 
         if layout.comments {
             comments::write(comment, core, instruction, references.at(index, &mut cursor), big_endian);
         }
+        if layout.comments && !remarks.is_empty() {
+            if !comment.is_empty() {
+                comment.push(' ');
+            }
+            comment.push_str(remarks);
+        }
         if layout.describe {
             if !comment.is_empty() {
                 comment.push(' ');
@@ -85,7 +98,7 @@ fn render(ctx: &Ctx<'_, '_>, layout: &Layout, window: &mut Window<'_>, scratch: 
             layout.above(out, arrows, index, &Above { text: std::mem::take(comment), bar, head: false });
         }
         window.disassembler.text(index, &names, text);
-        let columns = layout.row(out, arrows, index, bar, instruction, window.code(instruction), text);
+        let columns = layout.row(out, arrows, Row { index, bar, instruction, code: window.code(instruction) }, text);
         if !comment.is_empty() {
             layout.comment(out, columns, comment);
         }

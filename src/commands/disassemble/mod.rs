@@ -18,7 +18,7 @@ pub use record::list as records;
 pub use text::lines;
 pub use walk::{Limit, Window, walk};
 
-use super::{Arg, ArgKind, Command, Example, Family, Run};
+use super::{Arg, ArgKind, Command, Example, Family, Run, seek};
 use crate::error::{Error, Kind, Result};
 use crate::output::Mode;
 use crate::session::context::LENGTH_LIMIT;
@@ -123,6 +123,18 @@ const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
     Command {
+        name: "so",
+        args: COUNT,
+        summary: "seek n instructions forward (or, negative, back), or one",
+        needs: Permissions::READ,
+        examples: &[
+            Example { line: "wx 4883c668; so; s", shows: "0x4" },
+            Example { line: "wx 9090c3; s 3; so -2; s", shows: "0x1" },
+        ],
+        run: Run::Core(so),
+        ..Command::DEFAULT
+    },
+    Command {
         name: "pad",
         aliases: &["pdx"],
         args: HEX,
@@ -199,7 +211,7 @@ const COMMANDS: &[Command] = &[
             Example { line: "wx 7405; wao jnz; pi 1", shows: "jne 7" },
             Example { line: "wx 7405; wao recj; pi 1", shows: "jne 7" },
             Example { line: "wx 7405; wao nocj; pi 1", shows: "jmp 7" },
-            Example { line: "wx 9090; wao inf; pi 1", shows: "jmp 0" },
+            Example { line: "wx 6690; wao inf; pi 1", shows: "jmp 0" },
         ],
         run: Run::Core(assemble::wao),
         ..Command::DEFAULT
@@ -221,9 +233,13 @@ fn counted(ctx: &mut Ctx<'_, '_>) -> Result<(u64, Limit)> {
         return Ok((start, Limit::Bytes(seek - start)));
     }
     if count > LENGTH_LIMIT {
-        return Err(Error::new(Kind::Limit, format!("{count} instructions are too many")));
+        return Err(too_many(count));
     }
     Ok((seek, Limit::Count(count)))
+}
+
+fn too_many(count: u64) -> Error {
+    Error::new(Kind::Limit, format!("{count} instructions are too many"))
 }
 
 fn pd(ctx: &mut Ctx<'_, '_>) -> Result<()> {
@@ -263,6 +279,25 @@ fn pdl(ctx: &mut Ctx<'_, '_>) -> Result<()> {
         }
         window.instructions.iter().try_for_each(|instruction| ctx.out.line(instruction.size))
     })
+}
+
+fn so(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    let count = ctx.number(0)?.unwrap_or(1);
+    if count > LENGTH_LIMIT && (count as i64) > 0 {
+        return Err(too_many(count));
+    }
+    let signed = count as i64;
+    let seek = ctx.view.seek;
+    let mut target = seek;
+    if signed < 0 {
+        target = walk::back(ctx, seek, signed.unsigned_abs())?;
+    } else if count > 0 {
+        walk(ctx, seek, Limit::Count(count), |_, window| {
+            target = window.instructions.last().map_or(target, |last| last.next());
+            Ok(())
+        })?;
+    }
+    seek::go(ctx, target)
 }
 
 fn pad(ctx: &mut Ctx<'_, '_>) -> Result<()> {

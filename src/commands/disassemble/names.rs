@@ -50,9 +50,10 @@ pub fn best(flags: &Flags, address: u64) -> Option<&str> {
     for flag in flags.at(address) {
         let section = flag.name.starts_with("section.") || flag.name.starts_with("segment.");
         // Names come from files: what could steer a terminal is not shown as a name.
-        if !(section && found.is_some()) && !flag.name.chars().any(char::is_control) {
-            found = Some(flag.name.as_str());
+        if flag.name.chars().any(char::is_control) || (section && found.is_some()) {
+            continue;
         }
+        found = Some(flag.name.as_str());
     }
     found
 }

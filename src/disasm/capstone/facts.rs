@@ -181,62 +181,74 @@ impl Reading {
     /// Writes the operands with names for what the instruction points to.
     pub fn write(self, text: &Text, instruction: &Instruction, names: &dyn Names, into: &mut String) {
         let operands = text.operands.as_str();
-        let replaced = |into: &mut String, number: Number, name: &str| {
-            // Without the sign that marks numbers.
-            let start = if operands[..number.start].ends_with('#') { number.start - 1 } else { number.start };
-            into.push_str(&operands[..start]);
-            into.push_str(name);
-            into.push_str(&operands[number.end..]);
-        };
-        if let Some(target) = instruction.jump
-            && let Some(number) = numbers(operands).last()
-        {
-            match names.code(target) {
-                Some(name) => replaced(into, number, name),
-                None if self.machine == Machine::Riscv => replaced(into, number, &format!("0x{target:x}")),
-                None => replaced(into, number, &operands[number.start..number.end]),
+        let target = instruction.jump.and_then(|target| {
+            let number = numbers(operands).last()?;
+            Some((number.start, number.end, shown(names.code(target), target, 1)))
+        });
+        let replaced = target
+            .or_else(|| self.memory_named(operands, instruction, names))
+            .or_else(|| self.local_named(operands, instruction, names))
+            .or_else(|| {
+                let number = numbers(operands).next()?;
+                let name = names.immediate(instruction.value?)?;
+                Some((number.start, number.end, name.to_string()))
+            });
+        match replaced {
+            Some((start, end, name)) => {
+                self.push(&operands[..start], into);
+                into.push_str(&name);
+                self.push(&operands[end..], into);
             }
-            return;
+            None => self.push(operands, into),
         }
-        if let Some(pointer) = instruction.pointer
-            && let Some(name) = names.memory(pointer)
-        {
-            if let Some((start, end)) = operands.find("[pc, #").zip(operands.find(']')) {
-                into.push_str(&operands[..=start]);
-                into.push_str(name);
-                into.push_str(&operands[end..]);
-                return;
-            }
-            if let Some(number) = numbers(operands).next() {
-                return replaced(into, number, name);
-            }
-        }
-        if let Some((base, displacement)) = instruction.local
-            && let Some(name) = names.local(instruction.address, base, displacement)
-        {
-            let bracket = operands.find('[').zip(operands.find(']'));
-            if let Some((start, end)) = bracket {
-                into.push_str(&operands[..=start]);
-                into.push_str(name);
-                into.push_str(&operands[end..]);
-                return;
-            }
-            if let Some(open) = operands.find('(') {
-                let start = operands[..open].rfind([' ', ',']).map_or(0, |at| at + 1);
-                into.push_str(&operands[..start]);
-                into.push_str(name);
-                into.push_str(&operands[open..]);
-                return;
-            }
-        }
-        if let Some(value) = instruction.value
-            && let Some(number) = numbers(operands).next()
-            && let Some(name) = names.immediate(value)
-        {
-            return replaced(into, number, name);
-        }
-        into.push_str(operands);
     }
+
+    /// Appends a part of operands: ARM's sign before numbers is left out.
+    fn push(self, operands: &str, into: &mut String) {
+        match self.machine {
+            Machine::Arm | Machine::Thumb | Machine::Arm64 => operands.split('#').for_each(|part| into.push_str(part)),
+            _ => into.push_str(operands),
+        }
+    }
+
+    /// Where the memory that the instruction names stands in `operands`, and what stands for it.
+    fn memory_named(
+        self,
+        operands: &str,
+        instruction: &Instruction,
+        names: &dyn Names,
+    ) -> Option<(usize, usize, String)> {
+        let pointer = instruction.pointer?;
+        let name = names.memory(pointer);
+        if let Some(start) = operands.find("[pc, #") {
+            let end = start + operands[start..].find(']')?;
+            return (name.is_some() || names.absolute()).then(|| (start + 1, end, shown(name, pointer, 8)));
+        }
+        let number = numbers(operands).next()?;
+        Some((number.start, number.end, name?.to_string()))
+    }
+
+    /// The same for a place on the stack.
+    fn local_named(
+        self,
+        operands: &str,
+        instruction: &Instruction,
+        names: &dyn Names,
+    ) -> Option<(usize, usize, String)> {
+        let (base, displacement) = instruction.local?;
+        let name = names.local(instruction.address, base, displacement)?.to_string();
+        if let Some((start, end)) = operands.find('[').zip(operands.find(']')) {
+            return (start < end).then_some((start + 1, end, name));
+        }
+        let open = operands.find('(')?;
+        let start = operands[..open].rfind([' ', ',']).map_or(0, |at| at + 1);
+        Some((start, open, name))
+    }
+}
+
+/// A name, or the address that has none.
+fn shown(name: Option<&str>, address: u64, digits: usize) -> String {
+    name.map_or_else(|| format!("0x{address:0digits$x}"), str::to_string)
 }
 
 /// Bytes of memory that a load or store named so moves; 0: not known.

@@ -1,6 +1,8 @@
 //! What each x86 instruction does, by its mnemonic.
 
-use iced_x86::{Instruction as Iced, Mnemonic as M};
+use std::sync::OnceLock;
+
+use iced_x86::{Code, Mnemonic as M};
 
 use crate::disasm::{Family, Kind};
 
@@ -258,24 +260,22 @@ pub fn kind(mnemonic: M) -> Kind {
     }
 }
 
-/// The part of the processor that carries `iced` out.
-pub fn family(iced: &Iced) -> Family {
-    use iced_x86::EncodingKind as E;
-    let family = iced.op0_register();
-    if iced.is_privileged() {
-        return Family::Priv;
-    }
-    if iced.encoding() != E::Legacy {
-        return Family::Sse;
-    }
-    match kind(iced.mnemonic()) {
+/// Kind and family of every code, by its number; made once.
+pub fn table() -> &'static [(Kind, Family)] {
+    static TABLE: OnceLock<Vec<(Kind, Family)>> = OnceLock::new();
+    TABLE.get_or_init(|| Code::values().map(|code| (kind(code.mnemonic()), family(code))).collect())
+}
+
+/// The part of the processor that carries `code` out.
+fn family(code: Code) -> Family {
+    let (kind, name) = (kind(code.mnemonic()), format!("{code:?}"));
+    match kind {
+        _ if code.is_privileged() => Family::Priv,
         Kind::Crypto => Family::Crypto,
         Kind::Io => Family::Io,
-        _ if iced.fpu_stack_increment_info().increment() != 0 || family.is_st() || iced.op1_register().is_st() => {
-            Family::Fpu
-        }
-        _ if family.is_mm() || iced.op1_register().is_mm() => Family::Mmx,
-        _ if family.is_vector_register() || iced.op1_register().is_vector_register() => Family::Sse,
+        _ if name.starts_with('F') => Family::Fpu,
+        _ if name.contains("xmm") || name.contains("ymm") || name.contains("zmm") => Family::Sse,
+        _ if name.contains("_mm") => Family::Mmx,
         _ => Family::Cpu,
     }
 }

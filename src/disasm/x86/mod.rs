@@ -9,7 +9,7 @@ use iced_x86::{
     Register,
 };
 
-use super::{Base, Disassembler, Instruction, Kind, Names, Syntax, Text, Use};
+use super::{Base, Disassembler, Family, Instruction, Kind, Names, Syntax, Text, Use};
 use text::Writer;
 
 /// The longest instruction, in bytes (Intel SDM volume 2, 2.3.11).
@@ -21,12 +21,14 @@ pub struct X86 {
     /// What the last decode found; a code of `INVALID` for what is none.
     decoded: Vec<Iced>,
     writer: Writer,
+    /// Kind and family by code.
+    traits: &'static [(Kind, Family)],
 }
 
 impl X86 {
     /// For code of `bits` bits (16, 32 or 64).
     pub fn new(bits: u32, syntax: Syntax) -> X86 {
-        X86 { bits, decoded: Vec::new(), writer: Writer::new(syntax) }
+        X86 { bits, decoded: Vec::new(), writer: Writer::new(syntax), traits: kinds::table() }
     }
 }
 
@@ -52,7 +54,10 @@ impl Disassembler for X86 {
                 let _ = decoder.set_position(at + 1);
                 decoder.set_ip(here.wrapping_add(1));
             } else {
-                describe(iced, here, instruction);
+                let (kind, family) = self.traits[iced.code() as usize];
+                *instruction =
+                    Instruction { address: here, size: iced.len() as u32, kind, family, ..Instruction::NOTHING };
+                describe(iced, instruction);
             }
             count += 1;
         }
@@ -79,24 +84,18 @@ impl Disassembler for X86 {
     fn nop(&self) -> &'static [u8] {
         &[0x90]
     }
+    fn trap(&self) -> &'static [u8] {
+        &[0xcc]
+    }
 }
 
-/// Fills `into` with what `iced` says. Its address is told: that of 16 and 32-bit code is cut in `iced`.
-fn describe(iced: &Iced, address: u64, into: &mut Instruction) {
-    let mnemonic = iced.mnemonic();
-    let kind = kinds::kind(mnemonic);
-    *into = Instruction {
-        address,
-        size: iced.len() as u32,
-        kind,
-        family: kinds::family(iced),
-        stack: -i64::from(iced.stack_pointer_increment()),
-        ..Instruction::default()
-    };
-    operands(iced, mnemonic, into);
+/// Fills `into`, which has its address, size and kind, with what `iced` says.
+fn describe(iced: &Iced, into: &mut Instruction) {
+    into.stack = -i64::from(iced.stack_pointer_increment());
+    operands(iced, iced.mnemonic(), into);
     if iced.flow_control() != FlowControl::Next {
         flow(iced, into);
-    } else if kind == Kind::Cmov {
+    } else if into.kind == Kind::Cmov {
         into.conditional = true;
     }
 }
@@ -196,10 +195,8 @@ fn memory(iced: &Iced, operand: u32, into: &mut Instruction) {
     match base {
         Register::RIP | Register::EIP => into.pointer = Some(iced.memory_displacement64()),
         // What fs and gs point to is not known.
-        Register::None if index == Register::None => {
-            if !matches!(iced.segment_prefix(), Register::FS | Register::GS) {
-                into.pointer = Some(iced.memory_displacement64());
-            }
+        Register::None if index == Register::None && !matches!(iced.segment_prefix(), Register::FS | Register::GS) => {
+            into.pointer = Some(iced.memory_displacement64());
         }
         Register::RBP | Register::EBP | Register::BP if index == Register::None => {
             into.local = Some((Base::Frame, displacement(iced)));

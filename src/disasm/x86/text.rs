@@ -5,7 +5,7 @@
 
 use iced_x86::{
     Code, Formatter, FormatterOutput, FormatterTextKind, GasFormatter, Instruction as Iced, IntelFormatter,
-    MasmFormatter, MemorySizeOptions, Mnemonic, NumberKind, OpKind, Register,
+    MasmFormatter, MemorySizeOptions, NumberKind, OpKind, Register,
 };
 
 use super::plain::{self, Tables};
@@ -57,8 +57,18 @@ impl Writer {
 
 /// The moves of 64-bit numbers and addresses, which have a name of their own.
 pub fn is_movabs(iced: &Iced) -> bool {
-    iced.code() == Code::Mov_r64_imm64
-        || (iced.memory_displ_size() == 8 && iced.mnemonic() == Mnemonic::Mov && alone(iced))
+    match iced.code() {
+        Code::Mov_r64_imm64 => true,
+        Code::Mov_AL_moffs8
+        | Code::Mov_AX_moffs16
+        | Code::Mov_EAX_moffs32
+        | Code::Mov_RAX_moffs64
+        | Code::Mov_moffs8_AL
+        | Code::Mov_moffs16_AX
+        | Code::Mov_moffs32_EAX
+        | Code::Mov_moffs64_RAX => iced.memory_displ_size() == 8,
+        _ => false,
+    }
 }
 
 fn formatter(syntax: Syntax) -> Box<dyn Formatter> {
@@ -160,6 +170,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use iced_x86::{Decoder, DecoderOptions};
+
+    use iced_x86::Mnemonic;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! Tests: rap, both halves: our client and our server with each other, and each with a peer that misbehaves.
 
 mod client;
-mod device;
+pub mod device;
 mod frames;
 mod server;
 
