@@ -18,3 +18,4 @@ mod search;
 mod security;
 mod shell;
 mod tables;
+mod web;

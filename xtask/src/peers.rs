@@ -60,3 +60,34 @@ pub fn nc(absent: &mut Vec<String>) {
         absent.push("nc; 'apt-get install netcat-openbsd' (or your system's way) installs it".to_string());
     }
 }
+
+/// Makes r2pipe for Node available to tests.
+pub fn node(absent: &mut Vec<String>) {
+    let folder = target().join("peers/node");
+    let has = || folder.join("node_modules/r2pipe").is_dir();
+    let install = || {
+        std::fs::create_dir_all(&folder).is_ok()
+            && find("npm").is_some()
+            && run(Command::new("npm")
+                .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+                .arg(&folder)
+                .arg("r2pipe"))
+            .is_ok()
+    };
+    if !has() && !install() {
+        absent.push("r2pipe for Node; 'npm install --prefix target/peers/node r2pipe' installs it".to_string());
+    }
+}
+
+/// Makes a browser and its driver available to tests.
+pub fn browser(absent: &mut Vec<String>) {
+    let install = || {
+        find("apt-get").is_some()
+            && run(Command::new("apt-get").args(["install", "--yes", "--quiet", "chromium", "chromium-driver"])).is_ok()
+    };
+    if find("chromedriver").is_none() && !install() {
+        absent.push(
+            "chromium; 'apt-get install chromium chromium-driver' (or your system's way) installs it".to_string(),
+        );
+    }
+}

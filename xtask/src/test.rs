@@ -13,6 +13,8 @@ pub fn run() -> Result<()> {
     let path = peers::path(&mut absent)?;
     peers::python(&mut absent);
     peers::nc(&mut absent);
+    peers::node(&mut absent);
+    peers::browser(&mut absent);
 
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
