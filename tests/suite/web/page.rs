@@ -42,6 +42,9 @@ fn bytes_are_shown_edited_and_undone() {
     browser.keys("uuu");
     browser.wait(&format!("document.querySelector('#undo').disabled && {ROW}.startsWith('7f454c46')"));
     assert_eq!(web.prompt("p8 6"), "7f454c460000\n");
+    // What the bytes are as numbers.
+    browser.keys("gg");
+    browser.wait("document.querySelector('#inspect dd:nth-of-type(5)').textContent === '1179403647'");
     // Another client's write shows by itself.
     web.post("/api/v1/run", &json!({ "command": "wx ff @ 0" }));
     browser.wait(&format!("{ROW}.startsWith('ff454c46')"));
