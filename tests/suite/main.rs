@@ -28,3 +28,4 @@ mod security;
 mod shell;
 mod strings;
 mod tables;
+mod web;

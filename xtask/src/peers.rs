@@ -50,26 +50,48 @@ pub fn python(absent: &mut Vec<String>) {
     }
 }
 
+/// Makes the program `name` available, which Debian's `packages` hold.
+fn packaged(name: &str, packages: &[&str], absent: &mut Vec<String>) {
+    let apt = |words: &[&str]| run(Command::new("apt-get").args(words)).is_ok();
+    // A new machine may not have the lists yet.
+    let install = || apt(&[&["install", "--yes", "--quiet"], packages].concat());
+    let installs = || find("apt-get").is_some() && (install() || (apt(&["update", "--quiet"]) && install()));
+    if find(name).is_none() && !installs() {
+        let packages = packages.join(" ");
+        absent.push(format!("{name}; 'apt-get install {packages}' (or your system's way) installs it"));
+    }
+}
+
 /// Makes nc available to tests.
 pub fn nc(absent: &mut Vec<String>) {
-    let install = || {
-        find("apt-get").is_some()
-            && run(Command::new("apt-get").args(["install", "--yes", "--quiet", "netcat-openbsd"])).is_ok()
-    };
-    if find("nc").is_none() && !install() {
-        absent.push("nc; 'apt-get install netcat-openbsd' (or your system's way) installs it".to_string());
-    }
+    packaged("nc", &["netcat-openbsd"], absent);
 }
 
 /// Makes gdb and gdbserver available to tests and measurements.
 pub fn debuggers(absent: &mut Vec<String>) {
-    for name in ["gdb", "gdbserver"] {
-        let install = || {
-            find("apt-get").is_some()
-                && run(Command::new("apt-get").args(["install", "--yes", "--quiet", name])).is_ok()
-        };
-        if find(name).is_none() && !install() {
-            absent.push(format!("{name}; 'apt-get install {name}' (or your system's way) installs it"));
-        }
+    packaged("gdb", &["gdb"], absent);
+    packaged("gdbserver", &["gdbserver"], absent);
+}
+
+/// Makes r2pipe for Node available to tests.
+pub fn node(absent: &mut Vec<String>) {
+    let folder = target().join("peers/node");
+    let has = || folder.join("node_modules/r2pipe").is_dir();
+    let install = || {
+        std::fs::create_dir_all(&folder).is_ok()
+            && find("npm").is_some()
+            && run(Command::new("npm")
+                .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+                .arg(&folder)
+                .arg("r2pipe"))
+            .is_ok()
+    };
+    if !has() && !install() {
+        absent.push("r2pipe for Node; 'npm install --prefix target/peers/node r2pipe' installs it".to_string());
     }
+}
+
+/// Makes a browser and its driver available to tests.
+pub fn browser(absent: &mut Vec<String>) {
+    packaged("chromedriver", &["chromium", "chromium-driver"], absent);
 }

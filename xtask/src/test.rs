@@ -15,6 +15,8 @@ pub fn run() -> Result<()> {
     peers::nc(&mut absent);
     crate::samples::fetch(&mut absent);
     peers::debuggers(&mut absent);
+    peers::node(&mut absent);
+    peers::browser(&mut absent);
 
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;

@@ -261,7 +261,7 @@ async fn entrance(
             request.extensions_mut().insert(Caller(client));
             next.run(request).await
         }
-        Err(refusal) => refusal,
+        Err(error) => sign_in::denied(request.headers(), &error),
     }
 }
 

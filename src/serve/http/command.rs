@@ -15,7 +15,7 @@ use super::clients::Client;
 use super::connection::Peer;
 use super::run::{Job, Report, collect};
 use super::{Site, sign_in};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::output::visible;
 use crate::session::Permissions;
 
@@ -33,7 +33,7 @@ pub async fn command(
 ) -> Response {
     let client = match client(&site, &headers, peer.address) {
         Ok(client) => client,
-        Err(refusal) => return refusal,
+        Err(error) => return sign_in::denied(&headers, &error),
     };
     let target = uri.path_and_query().map_or("", |target| target.as_str());
     let line = match method {
@@ -55,10 +55,9 @@ pub async fn command(
     }
 }
 
-fn client(site: &Site, headers: &HeaderMap, address: SocketAddr) -> Result<Arc<Client>, Response> {
+fn client(site: &Site, headers: &HeaderMap, address: SocketAddr) -> Result<Arc<Client>> {
     let found = sign_in::by_token(site, headers, address).or_else(|| sign_in::neighbour(site, headers, address));
-    let found = found.unwrap_or_else(|| Err(Error::new(Kind::Permission, "a token is needed")));
-    found.map_err(|error| sign_in::denied(headers, &error))
+    found.unwrap_or_else(|| Err(Error::new(Kind::Permission, "a token is needed")))
 }
 
 /// Errors are lines of the output, for people, and a header, for programs.

@@ -59,7 +59,7 @@ pub async fn fetch(
 ) -> Response {
     let client = match sign_in::required(&site, &headers, peer.address) {
         Ok(client) => client,
-        Err(refusal) => return refusal,
+        Err(error) => return sign_in::denied(&headers, &error),
     };
     let outcome = tokio::task::spawn_blocking(move || -> Result<Vec<u8>> {
         client.gate.permissions().require(Permissions::READ.and(Permissions::FILES), "fetch")?;

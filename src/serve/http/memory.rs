@@ -122,7 +122,7 @@ pub async fn write(
 
 fn line(site: &Site, client: &Client, patch: &Patch) -> Result<(String, u64)> {
     let digits: String = patch.hex.chars().filter(|c| !c.is_whitespace()).collect();
-    if digits.is_empty() || digits.len() % 2 != 0 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(Error::new(Kind::Usage, "'hex' must be pairs of hexadecimal digits"));
     }
     let mut session = client.beside(site);

@@ -170,7 +170,7 @@ impl Web {
             tokio::net::TcpListener::from_std(listener)
                 .map_err(|e| Error::system(format_args!("cannot listen at {address}"), &e))?
         };
-        runtime.spawn(connection::accept(Arc::clone(&site), listener, encryption.map(Into::into)));
+        runtime.spawn(connection::accept(Arc::clone(&site), listener, encryption));
         runtime.spawn(clients::tidy(Arc::clone(&site)));
         Ok(Web { site, runtime: Mutex::new(Some(runtime)) })
     }

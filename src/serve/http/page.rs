@@ -43,6 +43,7 @@ const ASSETS: &[Asset] = &[
     script!("map.js"),
     script!("console.js"),
     script!("process.js"),
+    script!("inspect.js"),
     script!("keys.js"),
     script!("copy.js"),
 ];

@@ -126,13 +126,10 @@ pub fn neighbour(site: &Site, headers: &HeaderMap, address: SocketAddr) -> Optio
 }
 
 /// Who may use the API: whoever shows a token or has signed in.
-pub fn required(site: &Site, headers: &HeaderMap, address: SocketAddr) -> std::result::Result<Arc<Client>, Response> {
-    match by_token(site, headers, address) {
-        Some(Ok(client)) => Ok(client),
-        Some(Err(error)) => Err(denied(headers, &error)),
-        None => by_cookie(site, headers)
-            .ok_or_else(|| denied(headers, &Error::new(Kind::Permission, "a token is needed, or to be signed in"))),
-    }
+pub fn required(site: &Site, headers: &HeaderMap, address: SocketAddr) -> Result<Arc<Client>> {
+    by_token(site, headers, address).unwrap_or_else(|| {
+        by_cookie(site, headers).ok_or_else(|| Error::new(Kind::Permission, "a token is needed, or to be signed in"))
+    })
 }
 
 /// The answer to whoever shows too little. Programs are asked for a login; browsers are not, because they would send it

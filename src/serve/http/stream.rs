@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
 use serde::Deserialize;
 use serde_json::json;
@@ -154,6 +155,12 @@ fn respond<S: Sink>(site: Arc<Site>, client: Arc<Client>, job: Job, sink: impl F
         tokio::spawn(async move { run(&site, &client, job, cancel, sink).await.map(|(_, report)| report) })
     };
     let (mut body, channel) = Channel::<Bytes>::new(AHEAD);
+    // The body is dropped when its reader has gone, also while nothing is being sent.
+    let gone = Gone(cancel.clone());
+    let channel = channel.map_frame(move |frame| {
+        let _ = &gone;
+        frame
+    });
     tokio::spawn(async move {
         while let Some(piece) = pieces.recv().await {
             waiting.fetch_sub(piece.len(), Ordering::Relaxed);
@@ -175,6 +182,15 @@ fn respond<S: Sink>(site: Arc<Site>, client: Arc<Client>, job: Job, sink: impl F
     let mut response = Body::new(channel).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     response
+}
+
+/// Ends a command when it is dropped.
+struct Gone(Cancel);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.set();
+    }
 }
 
 /// Text as lines of JSON: `{"output":"..."}`.

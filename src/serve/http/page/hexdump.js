@@ -60,8 +60,8 @@ export class Hexdump extends EventTarget {
     const letter = box.width / 10 || 8;
     this.#row = Math.max(16, Math.round(parseFloat(style.lineHeight) || 20));
     const narrow = innerWidth <= 760;
-    const room = this.#place.clientWidth / letter - (narrow ? 13 : 17);
-    this.#columns = [32, 16, 8].find((columns) => room >= columns * (narrow ? 3.5 : 4.1)) ?? 4;
+    const room = this.#place.clientWidth / letter - (narrow ? 13 : 16);
+    this.#columns = [32, 16, 8].find((columns) => room >= columns * (narrow ? 3.5 : 4.03)) ?? 4;
     const count = Math.max(1, Math.floor((this.#place.clientHeight - this.head.offsetHeight) / this.#row));
     while (this.#rows.length > count) this.#rows.pop().element.remove();
     this.#rows.length = 0;

@@ -6,6 +6,7 @@ import { Code } from "./code.js";
 import { Console } from "./console.js";
 import { copy } from "./copy.js";
 import { Hexdump } from "./hexdump.js";
+import { Inspect } from "./inspect.js";
 import { Keys } from "./keys.js";
 import { List, known, load } from "./lists.js";
 import { Memory } from "./memory.js";
@@ -77,6 +78,7 @@ function start(about) {
   const code = new Code(byId("code"), about.disassembly);
   const strip = new Strip();
   const shell = new Console();
+  const inspect = new Inspect(memory);
   const process = new Process(byId("process"), about.lists);
   const writes = about.permissions.includes("write");
   let view = "hexdump";
@@ -92,6 +94,7 @@ function start(about) {
       hex(at), value === undefined ? "" : `0x${value.toString(16).padStart(2, "0")} = ${value}`,
       length > 1 ? `${length} bytes from ${hex(from)}` : "", dump.editing ? "editing (Esc ends)" : "",
     ].filter(Boolean).join("   ");
+    inspect.show(at);
     byId("undo").disabled = memory.undoable === 0;
     byId("undo").textContent = memory.undoable > 0 ? `Undo (${memory.undoable})` : "Undo";
   }
@@ -140,6 +143,7 @@ function start(about) {
   code.addEventListener("cursor", settled);
   code.addEventListener("follow", ({ detail }) => go(detail));
   strip.addEventListener("go", ({ detail }) => go(detail));
+  inspect.addEventListener("go", ({ detail }) => go(detail));
   process.addEventListener("go", ({ detail }) => go(detail));
   process.addEventListener("stepped", async () => { memory.forget(); go(BigInt((await get("/session")).seek), false); });
   memory.addEventListener("change", where);

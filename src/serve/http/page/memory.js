@@ -11,6 +11,7 @@ export class Memory extends EventTarget {
   #pages = new Map();
   #asked = new Map();
   #undo = [];
+  #last = Promise.resolve();
   maps = [];
 
   /** Reads anew what is mapped. */
@@ -35,18 +36,20 @@ export class Memory extends EventTarget {
     const first = from / PAGE;
     const last = ((from + BigInt(length)) & MASK) / PAGE;
     for (let page = first; page <= last && page - first < 64n; page += 1n) {
-      if (this.#pages.has(page) || this.#asked.has(page)) continue;
+      if (this.#pages.get(page)?.fresh || this.#asked.has(page)) continue;
       const start = page * PAGE;
       if (!this.maps.some((map) => map.from < start + PAGE && map.to > start) && this.maps.length > 0) continue;
       const controller = new AbortController();
       this.#asked.set(page, controller);
       bytes(start, PAGE, controller.signal).then((found) => {
+        // Whoever forgot it meanwhile has asked anew.
+        if (this.#asked.get(page) !== controller) return;
         this.#asked.delete(page);
-        this.#pages.set(page, { bytes: found });
+        this.#pages.set(page, { bytes: found, fresh: true });
         if (this.#pages.size > KEPT) this.#pages.delete(this.#pages.keys().next().value);
         this.dispatchEvent(new Event("change"));
       }, (error) => {
-        this.#asked.delete(page);
+        if (this.#asked.get(page) === controller) this.#asked.delete(page);
         if (error.name !== "AbortError") this.dispatchEvent(new CustomEvent("trouble", { detail: error.message }));
       });
     }
@@ -59,15 +62,22 @@ export class Memory extends EventTarget {
     }
   }
 
-  /** Forgets what was read: it may have changed. */
+  /** What was read may have changed: it is shown until it has been read anew. */
   forget() {
     for (const controller of this.#asked.values()) controller.abort();
     this.#asked.clear();
-    this.#pages.clear();
+    for (const page of this.#pages.values()) page.fresh = false;
     this.dispatchEvent(new Event("change"));
   }
 
-  async write(address, values, undoing = false) {
+  /** Writes one after the other, in the order in which they were asked for. */
+  write(address, values, undoing = false) {
+    const done = this.#last.then(() => this.#write(address, values, undoing));
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  async #write(address, values, undoing) {
     const before = undoing ? null : await bytes(address, values.length);
     const hex = Array.from(values, (value) => value.toString(16).padStart(2, "0")).join("");
     await post("/memory", { address: `0x${address.toString(16)}`, hex });
@@ -85,10 +95,15 @@ export class Memory extends EventTarget {
   }
 
   async undo() {
-    const last = this.#undo.at(-1);
+    // Taken before it is written: the next one may be asked for meanwhile.
+    const last = this.#undo.pop();
     if (!last) return null;
-    await this.write(last.address, last.before, true);
-    this.#undo.pop();
+    try {
+      await this.write(last.address, last.before, true);
+    } catch (error) {
+      this.#undo.push(last);
+      throw error;
+    }
     this.dispatchEvent(new Event("change"));
     return last.address;
   }
