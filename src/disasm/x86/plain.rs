@@ -210,9 +210,14 @@ pub fn push_address(into: &mut String, value: u64) {
 
 fn push_hex(into: &mut String, value: u64, least: usize) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let used = (16 - value.leading_zeros() as usize / 4).max(least);
-    into.push_str("0x");
-    for place in (0..used).rev() {
-        into.push(DIGITS[(value >> (place * 4)) as usize & 15] as char);
+    let used = (16 - value.leading_zeros() as usize / 4).max(least).min(16);
+    // Written at once: a character at a time takes longer than the rest of the instruction.
+    let mut buffer = *b"0x0000000000000000";
+    let mut left = value;
+    for place in buffer[2..2 + used].iter_mut().rev() {
+        *place = DIGITS[left as usize & 15];
+        left >>= 4;
     }
+    // Digits are ASCII.
+    into.push_str(std::str::from_utf8(&buffer[..2 + used]).unwrap_or_default());
 }
