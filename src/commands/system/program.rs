@@ -13,6 +13,9 @@ use crate::session::{Session, Value, config, options};
 /// How long to wait before looking at the cancel flag again.
 const TICK: Duration = Duration::from_millis(20);
 
+/// How many of them the last output of a program that has ended may take.
+const LAST_WORDS: u32 = 4;
+
 /// How much a program may complain.
 const ERRORS_LIMIT: usize = 1 << 20;
 
@@ -181,12 +184,17 @@ impl<'o> Program<'o> {
     /// Closes the input, passes on the rest of the output, and waits for the end. Returns the error output.
     fn finish(&mut self) -> Result<Vec<u8>> {
         self.input = None;
+        let mut silent = 0;
         loop {
             match self.chunks.recv_timeout(TICK) {
                 Ok(chunk) => self.take(chunk).map_err(|error| Error::system("cannot write the output", &error))?,
                 Err(RecvTimeoutError::Disconnected) => break,
-                // A program in the background may keep the pipe open; it is not waited for.
-                Err(RecvTimeoutError::Timeout) if self.exited()?.is_some() => break,
+                // What the program said last may still be on its way. One in the background may keep the pipe open for
+                // ever; it is not waited for.
+                Err(RecvTimeoutError::Timeout) if self.exited()?.is_some() => match silent {
+                    LAST_WORDS.. => break,
+                    _ => silent += 1,
+                },
                 Err(RecvTimeoutError::Timeout) => self.cancel.check()?,
             }
         }
