@@ -83,8 +83,10 @@ fn hits_come_as_lines_and_patterns_are_no_commands() {
     assert_eq!(lines(&json!({ "pattern": "needle", "from": "0x80" })).len(), 2);
     assert_eq!(lines(&json!({ "pattern": "needle", "limit": 1 })).len(), 2);
     assert_eq!(lines(&json!({ "pattern": "ne;dle|x" }))[0]["hit"]["offset"], 0x200);
-    assert_eq!(lines(&json!({ "pattern": "6e65", "kind": "hex" })).len(), 4);
-    assert_eq!(lines(&json!({ "pattern": "ne.dle", "kind": "expression" })).len(), 4);
+    for (pattern, kind) in [("6e65", "hex"), ("ne.dle", "expression")] {
+        let found = lines(&json!({ "pattern": pattern, "kind": kind }));
+        assert_eq!(found.len(), 4, "{kind}: {found:?}");
+    }
     assert_eq!(web.post("/api/v1/search", &json!({ "pattern": "" })).status, 400);
 }
 

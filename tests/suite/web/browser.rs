@@ -96,10 +96,10 @@ impl Browser {
         self.post("/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
-    /// Waits until `condition` holds.
+    /// Waits until `condition` holds. What cannot be asked yet, because the page is just being loaded, does not hold.
     pub fn wait(&self, condition: &str) {
         let end = Instant::now() + PATIENCE;
-        while self.script(&format!("return Boolean({condition})")) != json!(true) {
+        while self.script(&format!("try {{ return Boolean({condition}) }} catch {{ return false }}")) != json!(true) {
             let shown = || self.script("return document.body.innerText").to_string();
             assert!(Instant::now() < end, "never: {condition}\n{}\n{:?}", shown(), self.log());
             std::thread::sleep(Duration::from_millis(20));
