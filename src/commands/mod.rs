@@ -201,6 +201,7 @@ pub const FAMILIES: &[&Family] = &[
     &corefile::FAMILY,
     &compare::FAMILY,
     &config::FAMILY,
+    &debug::FAMILY,
     &debug::breakpoints::FAMILY,
     &debug::continuing::FAMILY,
     &debug::inject::FAMILY,

@@ -170,7 +170,7 @@ impl Core {
             if let Some(main) = self.main_of(fd, &object) {
                 self.name("symbols", "main", main, 1);
             }
-            self.name_strings(fd, &object);
+            self.name_strings(fd, &object, false);
             if let Ok(relocations) = self.relocations(fd) {
                 for relocation in relocations.iter() {
                     if let Some(name) = relocation.name.as_deref().filter(|_| relocation.vaddr != 0) {

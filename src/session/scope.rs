@@ -329,8 +329,11 @@ mod tests {
             ("$FB", "'$FB' has no value: no functions were analysed"),
             ("$C0", "'$C0' has no value: no functions were analysed"),
             ("$Fb", "'$Fb' has no value: no basic blocks were analysed"),
-            ("$.pc", "'$.pc' has no value: no process is being debugged"),
-            ("$r{rip}", "register 'rip': no process is being debugged"),
+            ("$.pc", "no process is being debugged ('o dbg://PROGRAM' or 'remora -d PROGRAM' starts one)"),
+            (
+                "$r{rip}",
+                "register 'rip': no process is being debugged ('o dbg://PROGRAM' or 'remora -d PROGRAM' starts one)",
+            ),
             ("$k{x}", "'$k{x}': there is no key/value database"),
             ("$s{nosuch}", "no flag is called 'nosuch'"),
             ("${no.such}", "no option is called 'no.such'"),

@@ -10,8 +10,8 @@ pub const NAMED: usize = 1 << 18;
 
 impl Core {
     /// Names the strings in the data sections of `object`, the file behind `fd`, when that is near, and its sections
-    /// are no larger than `bin.maxstrbuf`.
-    pub fn name_strings(&mut self, fd: u32, object: &Object) {
+    /// are no larger than `bin.maxstrbuf`. `far`: also when it is far away, whatever that costs.
+    pub fn name_strings(&mut self, fd: u32, object: &Object, far: bool) {
         let option = |name| config::lookup(&config::Config::default(), &self.config, name);
         let largest = match option("bin.maxstrbuf") {
             Value::Number(size) | Value::Address(size) => size,
@@ -23,7 +23,7 @@ impl Core {
         let mut found = Vec::new();
         let Ok(descriptor) = self.io.descriptor_mut(fd) else { return };
         let (info, device) = (descriptor.info(), descriptor.device());
-        if info.latency == Latency::Remote {
+        if info.latency == Latency::Remote && !far {
             return;
         }
         for section in strings::sections(object).filter(|section| section.size <= largest) {

@@ -93,10 +93,7 @@ const ELSEWHERE: &[&str] =
 
 /// Sessions whose answer is another one here, with the reason.
 const DIFFERENT: &[(&str, &[&str])] = &[
-    (
-        "needs data in listings (Cd), or the search for gadgets",
-        &["pf: pf xxd print happy", "search: Rop search", "search: Rop search w/ regexp"],
-    ),
+    ("needs data in listings (Cd)", &["pf: pf xxd print happy", "search: Rop search"]),
     ("needs file magic", &["search: cmd.hit for /B"]),
     (
         "needs analysis, registers or types",
@@ -107,7 +104,6 @@ const DIFFERENT: &[(&str, &[&str])] = &[
             "write: Write reanalysis of child of non-modified block",
         ],
     ),
-    ("needs strings", &["write: wz esc seqs"]),
     ("needs colour themes", &["eval: ansicon ecs", "eval: ecd and eco bright"]),
     ("our own help page", &["math: \"help help\""]),
     ("a defect: an empty line after the output of a task", &["shell: & + grep"]),

@@ -8,6 +8,7 @@ use crate::analysis::whole::{Program, Seeds, never_returns};
 use crate::analysis::{Analysis, Frame, Function, Origin, frame, unwind};
 use crate::binary::Object;
 use crate::error::{Error, Kind, Result};
+use crate::io::Latency;
 use crate::output::Cancel;
 use crate::session::scope::{self, Scope};
 use crate::session::{Core, Ctx, View, disassembly};
@@ -108,6 +109,14 @@ fn joined(mut extents: Vec<Extent>) -> Vec<Extent> {
 pub fn seeds(ctx: &mut Ctx<'_, '_>) -> Result<Seeds> {
     let mut seeds = Seeds::default();
     ctx.core.complete_flags();
+    // Analysis reads all of the code; the strings beside it are no more.
+    let far = ctx.core.io.descriptors().filter(|descriptor| descriptor.info().latency == Latency::Remote);
+    let files: Vec<u32> = far.map(|descriptor| descriptor.fd).collect();
+    for fd in files {
+        if let Some(object) = ctx.core.object(fd) {
+            ctx.core.name_strings(fd, &object, true);
+        }
+    }
     let Some((fd, object)) = ctx.core.current_object() else {
         seeds.immediates = true;
         name_known(ctx, &mut seeds);

@@ -10,9 +10,17 @@ pub mod signals;
 pub mod stack;
 pub mod stepping;
 
+use super::Family;
 use crate::error::{Error, Kind, Result};
 use crate::session::Ctx;
 use crate::session::debug::{Debugged, debugged};
+
+/// The family whose page leads to the others.
+pub const FAMILY: Family = Family {
+    name: "d",
+    summary: "processes under control: running, stepping, registers, memory, breakpoints",
+    commands: process::GENERAL,
+};
 
 /// The target that the command means.
 fn target<'a>(ctx: &'a mut Ctx<'_, '_>) -> Result<Debugged<'a>> {

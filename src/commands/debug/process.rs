@@ -17,6 +17,16 @@ pub const FAMILY: Family = Family { name: "dp", summary: "processes and threads 
 
 const DEBUG: Permissions = Permissions::DEBUG;
 
+/// What is about no family in particular.
+pub(super) const GENERAL: &[Command] = &[Command {
+    name: "di",
+    summary: "show how the process stopped, and what it is",
+    modes: &[Mode::Json, Mode::Quiet],
+    needs: DEBUG,
+    run: Run::Core(information),
+    ..Command::DEFAULT
+}];
+
 const COMMANDS: &[Command] = &[
     Command {
         name: "dp",
@@ -87,14 +97,6 @@ const COMMANDS: &[Command] = &[
         summary: "select a thread",
         needs: DEBUG,
         run: Run::Core(select_thread),
-        ..Command::DEFAULT
-    },
-    Command {
-        name: "di",
-        summary: "show how the process stopped, and what it is",
-        modes: &[Mode::Json, Mode::Quiet],
-        needs: DEBUG,
-        run: Run::Core(information),
         ..Command::DEFAULT
     },
 ];

@@ -195,15 +195,6 @@ const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
     Command {
-        name: "=g",
-        aliases: &["Rg"],
-        args: &[Arg::opt("port", ArgKind::Text)],
-        summary: "start the gdbserver (comes later: this version has none)",
-        needs: SERVE,
-        run: Run::Session(|_, _, _| Err(later("the gdbserver"))),
-        ..Command::DEFAULT
-    },
-    Command {
         name: "=h",
         aliases: &["Rh"],
         args: &[Arg::opt("[host:]port", ArgKind::Text)],
@@ -256,10 +247,6 @@ const COMMANDS: &[Command] = &[
 
 /// What a client needs to listen and to connect from here.
 const SERVE: Permissions = Permissions::FILES.and(Permissions::EXEC);
-
-fn later(what: &str) -> Error {
-    Error::new(Kind::Unsupported, format!("{what} is not part of this version")).hint("'=r' and '=t' start servers")
-}
 
 /// Splits `0 px` into the host's number and the line for it. What does not start with a number of its own is all
 /// line.

@@ -21,8 +21,8 @@ use super::{Site, command, files, guard, memory, openapi, page, sign_in, socket,
 use crate::commands;
 use crate::error::{Error, Kind};
 use crate::prompt::completion;
-use crate::session::Permissions;
 use crate::session::options::OPTIONS;
+use crate::session::{Permissions, debug};
 
 /// The client that asks, once it has shown who it is.
 #[derive(Clone)]
@@ -321,7 +321,15 @@ async fn session(
     Extension(Caller(client)): Extension<Caller>,
     headers: HeaderMap,
 ) -> Response {
-    let known = |command: &str| commands::resolve(command).is_some_and(|(.., rest)| rest.is_empty());
+    let permissions = client.gate.permissions();
+    let debugs = site.home.session().with(|core, view| debug::descriptor(core, view).is_some());
+    // What the client may not ask, or nothing here could answer, it need not try.
+    let known = |command: &str| {
+        commands::resolve(command).is_some_and(|(found, _, rest)| {
+            let answered = debugs || !found.needs.allow(Permissions::DEBUG);
+            rest.is_empty() && answered && permissions.allow(found.needs)
+        })
+    };
     // While a command runs, its place is not known: that of the home is near enough.
     let (seek, block) = match client.session.try_lock() {
         Ok(session) => (session.view.seek, session.view.block_size),
