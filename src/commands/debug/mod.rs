@@ -16,11 +16,8 @@ use crate::session::Ctx;
 use crate::session::debug::{Debugged, debugged};
 
 /// The family whose page leads to the others.
-pub const FAMILY: Family = Family {
-    name: "d",
-    summary: "processes under control: running, stepping, registers, memory, breakpoints",
-    commands: process::GENERAL,
-};
+pub const FAMILY: Family =
+    Family { name: "d", summary: "debug processes: run, step, registers, memory", commands: process::GENERAL };
 
 /// The target that the command means.
 fn target<'a>(ctx: &'a mut Ctx<'_, '_>) -> Result<Debugged<'a>> {

@@ -165,7 +165,8 @@ fn place(iced: &mut Iced, index: u32, kind: K, operand: &Operand, bits: u32) -> 
         }
         Operand::Memory(memory) => match kind {
             K::seg_rSI | K::es_rDI | K::seg_rDI => {
-                return implied(iced, index, kind, bits).filter(|()| is_string(kind, memory));
+                let op = string(iced, kind, memory)?;
+                iced.set_op_kind(index, op);
             }
             _ if takes_memory(kind) => address(iced, index, kind, memory, bits)?,
             _ => return None,
@@ -175,13 +176,30 @@ fn place(iced: &mut Iced, index: u32, kind: K, operand: &Operand, bits: u32) -> 
     Some(())
 }
 
-/// Whether `memory` is the one that a string instruction uses.
-fn is_string(kind: K, memory: &Memory) -> bool {
-    let bases: &[Register] = match kind {
-        K::seg_rSI => &[Register::RSI, Register::ESI, Register::SI],
-        _ => &[Register::RDI, Register::EDI, Register::DI],
+/// The operand of a string instruction, when `memory` is the one that it uses.
+fn string(iced: &mut Iced, kind: K, memory: &Memory) -> Option<OpKind> {
+    if memory.index != Register::None || memory.displacement != 0 {
+        return None;
+    }
+    let op = match (kind, memory.base) {
+        (K::seg_rSI, Register::RSI) => OpKind::MemorySegRSI,
+        (K::seg_rSI, Register::ESI) => OpKind::MemorySegESI,
+        (K::seg_rSI, Register::SI) => OpKind::MemorySegSI,
+        (K::seg_rDI, Register::RDI) => OpKind::MemorySegRDI,
+        (K::seg_rDI, Register::EDI) => OpKind::MemorySegEDI,
+        (K::seg_rDI, Register::DI) => OpKind::MemorySegDI,
+        (K::es_rDI, Register::RDI) => OpKind::MemoryESRDI,
+        (K::es_rDI, Register::EDI) => OpKind::MemoryESEDI,
+        (K::es_rDI, Register::DI) => OpKind::MemoryESDI,
+        _ => return None,
     };
-    bases.contains(&memory.base) && memory.index == Register::None && memory.displacement == 0
+    match (kind, memory.segment) {
+        (_, Register::None) => {}
+        // That segment is fixed, and a prefix would mean nothing.
+        (K::es_rDI, _) => return None,
+        (_, segment) => iced.set_segment_prefix(segment),
+    }
+    Some(op)
 }
 
 fn address(iced: &mut Iced, index: u32, kind: K, memory: &Memory, bits: u32) -> Option<()> {
