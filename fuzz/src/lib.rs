@@ -197,7 +197,7 @@ pub fn lines(data: &[u8]) {
     let third = data.len() / 3;
     let texts = names.join("\0") + "\0";
     let parts: [&[u8]; 5] = [&[], &data[..third], &data[third..2 * third], &data[2 * third..], texts.as_bytes()];
-    let mut body = Vec::new();
+    let mut body: Vec<u8> = Vec::new();
     let mut table = Vec::new();
     let mut name = 0u32;
     for (index, (text, part)) in names.iter().zip(parts).enumerate() {
