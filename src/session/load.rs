@@ -6,8 +6,10 @@
 
 use super::{Core, Value, flags, options};
 use crate::binary::{Entry, Kind, Object, Placement, Segment, Symbol, SymbolKind};
-use crate::error::Result;
-use crate::io::{Access, Open, plugin};
+use crate::debug::Target;
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::io::plugin::malloc::Memory;
+use crate::io::{Access, Device, Open, plugin};
 use crate::uri::Uri;
 
 /// The flagspaces that a loaded file has names in.
@@ -22,6 +24,33 @@ pub struct Load {
     pub raw: bool,
     /// Whether the `i` commands know the format all the same (`-nn`); what is not raw is always known.
     pub known: bool,
+}
+
+/// Most bytes of a program that is fetched from where its process is.
+const PROGRAM: usize = 32 << 20;
+
+/// The program of the current process: its path, its file, and how far it was moved in memory.
+fn program(target: &mut dyn Target) -> Result<(String, Box<dyn Device>, u64)> {
+    let thread = target.current().ok_or_else(|| Error::new(ErrorKind::NotFound, "no process is left"))?;
+    let path = target.program(thread.process)?;
+    let bias = target.modules(thread.process)?.first().map_or(0, |module| module.bias);
+    if target.kind() == "ptrace" {
+        // The file itself, also when another one has its name by now.
+        let uri = Uri::parse(&format!("/proc/{}/exe", thread.process));
+        return Ok((path, plugin::open(&uri, &Open { access: Access::R, ..Open::default() })?, bias));
+    }
+    let mut bytes = Vec::new();
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let count = target.read_file(thread.process, &path, bytes.len() as u64, &mut piece)?;
+        bytes.extend_from_slice(&piece[..count]);
+        if count < piece.len() {
+            return Ok((path, Box::new(Memory::read_only(bytes)), bias));
+        }
+        if bytes.len() > PROGRAM {
+            return Err(Error::new(ErrorKind::Limit, format!("{path} is too large to be fetched for its names")));
+        }
+    }
 }
 
 impl Core {
@@ -47,6 +76,8 @@ impl Core {
                 return Ok(Some(start));
             }
             self.io.map_whole(fd, load.address.unwrap_or(0))?;
+            // Without the names of its program a process can be debugged all the same.
+            let _ = self.name_program(fd);
             return Ok(None);
         };
         self.map_object(fd, &object)?;
@@ -54,6 +85,25 @@ impl Core {
         self.name_parts(&object);
         self.binaries.unnamed.push(fd);
         Ok(object.entries.first().map(|entry: &Entry| entry.vaddr))
+    }
+
+    /// Names the parts of the program that the process behind `fd` runs, if one is behind it, where they lie in memory.
+    fn name_program(&mut self, fd: u32) -> Result<()> {
+        let Some((path, device, bias)) = self.io.descriptor_mut(fd)?.device().target().map(program).transpose()? else {
+            return Ok(());
+        };
+        let owner = self.io.descriptor(fd)?.serial();
+        let file = self.io.adopt(&path, Access::R, device);
+        let serial = self.io.descriptor(file)?.serial();
+        self.binaries.companions.entry(owner).or_default().push(serial);
+        self.io.select(fd)?;
+        // A program at fixed addresses lies where its file says.
+        self.place_object(file, Placement { base: Some(bias).filter(|bias| *bias != 0), bits: None });
+        let Some(object) = self.object(file) else { return Ok(()) };
+        self.follow(&object);
+        self.name_parts(&object);
+        self.binaries.unnamed.push(file);
+        Ok(())
     }
 
     /// Closes `fd` and what was opened along with it.

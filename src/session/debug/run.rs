@@ -19,6 +19,8 @@ pub fn run(
     out: &mut Out<'_>,
     plan: impl FnOnce(&mut Debugged<'_>) -> Result<Vec<Resume>>,
 ) -> Result<Option<Stop>> {
+    // What the process prints comes behind what was said before.
+    out.flush()?;
     let handle = session.with(|core, view| {
         let mut debugged = debugged(core, view)?;
         let actions = plan(&mut debugged)?;
