@@ -70,7 +70,7 @@ fn told(text: &str) -> Vec<String> {
 fn breakpoints_conditions_and_the_stack() {
     let Some(fixture) = Fixture::build() else { return };
     let line = "db main; dc; ?v $$-main; db sym.add; dbx rdi==3,rsi==3 @ sym.add; dc; dr rdi; dr rsi; dbtq~?; \
-                dbt~[7]; db~?; db-*; db~?; dsf; fd rip; dc";
+                dbt~[6]; db~?; db-*; db~?; dsf; fd rip; dc";
     let (out, err) = debug(&fixture.uri(), line);
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(&lines[..3], ["0x0", "0x00000003", "0x00000003"], "{out}");

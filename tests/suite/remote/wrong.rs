@@ -89,9 +89,13 @@ fn the_help_shows_every_row_in_both_spellings() {
         "=lk <client>",
     ];
     for row in rows {
-        assert!(help.contains(&format!("| {row} ")), "{row}:\n{help}");
+        // A long row has its explanation below.
+        let shows = |help: &str, row: &str| {
+            help.lines().any(|line| line == format!("| {row}") || line.starts_with(&format!("| {row} ")))
+        };
+        assert!(shows(&help, row), "{row}:\n{help}");
         let later = row.replacen("!=!", "=!", 1).replacen('=', "R", 1);
         let later = if row == "!=!" { "R=!".to_string() } else { later };
-        assert!(run(&mut host(), "R?").out.contains(&format!("| {later} ")), "{later}");
+        assert!(shows(&run(&mut host(), "R?").out, &later), "{later}");
     }
 }
