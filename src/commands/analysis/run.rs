@@ -1,7 +1,5 @@
 //! What the session knows goes into an analysis, and what that finds comes back: functions and their flags.
 
-use std::collections::HashSet;
-
 use crate::analysis::memory::{Extent, Memory, Source};
 use crate::analysis::step::{Stepper, stepper};
 use crate::analysis::whole::{Program, Seeds, never_returns};
@@ -289,22 +287,7 @@ pub fn frame_of(ctx: &mut Ctx<'_, '_>, address: u64) -> Result<()> {
     if ctx.core.analysis.function(address).is_none_or(|function| function.frame.is_some()) {
         return Ok(());
     }
-    let x86 = ctx.option_text("asm.arch").starts_with("x86");
-    let (bits, os) = (ctx.option_number("asm.bits") as u32, ctx.option_text("asm.os"));
-    with_tools(ctx, |tools| {
-        let Some(function) = tools.analysis.function(address) else { return Ok(()) };
-        if function.frame.is_some() {
-            return Ok(());
-        }
-        let frame = match x86 {
-            true => frame::x86(function, tools.memory, bits, &os)?,
-            false => Frame::default(),
-        };
-        if let Some(function) = tools.analysis.function_mut(address) {
-            function.frame = Some(frame);
-        }
-        Ok(())
-    })
+    frames(ctx, |_| vec![address])
 }
 
 /// The frames of the functions that have code from `first` to `last`.
@@ -318,18 +301,19 @@ pub fn frames_between(ctx: &mut Ctx<'_, '_>, first: u64, last: u64) -> Result<()
 
 /// The frames of all functions.
 pub fn all_frames(ctx: &mut Ctx<'_, '_>) -> Result<()> {
+    frames(ctx, |analysis| analysis.iter().map(|function| function.address).collect())
+}
+
+/// The frames of the functions at the addresses that `which` names, as far as they are not known.
+fn frames(ctx: &mut Ctx<'_, '_>, which: impl FnOnce(&Analysis) -> Vec<u64>) -> Result<()> {
     let x86 = ctx.option_text("asm.arch").starts_with("x86");
     let (bits, os) = (ctx.option_number("asm.bits") as u32, ctx.option_text("asm.os"));
     with_tools(ctx, |tools| {
-        let missing: HashSet<u64> = tools
-            .analysis
-            .iter()
-            .filter(|function| function.frame.is_none())
-            .map(|function| function.address)
-            .collect();
-        for address in missing {
+        for address in which(tools.analysis) {
             tools.cancel.check()?;
-            let Some(function) = tools.analysis.function(address) else { continue };
+            let Some(function) = tools.analysis.function(address).filter(|function| function.frame.is_none()) else {
+                continue;
+            };
             let frame = match x86 {
                 true => frame::x86(function, tools.memory, bits, &os)?,
                 false => Frame::default(),
