@@ -154,6 +154,13 @@ pub struct Map {
     pub name: Option<String>,
 }
 
+impl Map {
+    /// Whether `address` lies in it.
+    pub fn contains(&self, address: u64) -> bool {
+        (self.start..self.end).contains(&address)
+    }
+}
+
 /// A file that the dynamic loader, or the kernel, brought into a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Module {

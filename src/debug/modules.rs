@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Map, Module, ProcessId, Target};
+use super::{Layout, Map, Module, ProcessId, Target};
 use crate::error::Result;
 
 /// Most entries of the loader's list: a damaged one may go in circles.
@@ -27,7 +27,12 @@ struct Reader<'a> {
     big_endian: bool,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(target: &'a mut dyn Target, process: ProcessId, layout: &Layout) -> Reader<'a> {
+        let word = if layout.bits == 64 { 8 } else { 4 };
+        Reader { target, process, word, big_endian: layout.big_endian }
+    }
+
     fn bytes(&mut self, address: u64, count: usize) -> Option<Vec<u8>> {
         let mut bytes = vec![0; count];
         let read = self.target.read_memory(self.process, address, &mut bytes).ok()?;
@@ -65,15 +70,15 @@ impl Reader<'_> {
     }
 
     /// The auxiliary vector as pairs.
-    fn auxv(&mut self) -> BTreeMap<u64, u64> {
-        let bytes = self.target.auxv(self.process).unwrap_or_default();
+    fn auxv(&mut self) -> Result<BTreeMap<u64, u64>> {
+        let bytes = self.target.auxv(self.process)?;
         let numbers: Vec<u64> = bytes.chunks_exact(self.word).map(|word| self.number(word)).collect();
-        numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
+        Ok(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
     }
 
     /// What the address of the program's entry differs by from what its file says.
     fn moved_by(&mut self, maps: &[Map], entry: u64) -> Option<u64> {
-        let name = maps.iter().find(|map| (map.start..map.end).contains(&entry))?.name.as_deref();
+        let name = maps.iter().find(|map| map.contains(entry))?.name.as_deref();
         let start = maps.iter().find(|map| map.offset == 0 && map.name.as_deref() == name)?.start;
         if self.bytes(start, 4)? != b"\x7fELF" {
             return None;
@@ -131,14 +136,20 @@ impl Reader<'_> {
     }
 }
 
+/// Where the program of `process` begins to run, as the kernel told its loader; `None`: it did not.
+pub fn entry(target: &mut dyn Target, process: ProcessId) -> Result<Option<u64>> {
+    let layout = target.layout(process)?;
+    Ok(Reader::new(target, process, &layout).auxv()?.get(&AT_ENTRY).copied())
+}
+
 /// The modules of `process`, the program first; files that are mapped but that the loader does not know follow.
 pub fn list(target: &mut dyn Target, process: ProcessId) -> Result<Vec<Module>> {
     let layout = target.layout(process)?;
     let maps = target.maps(process)?;
     let program = target.program(process).ok();
-    let word = if layout.bits == 64 { 8 } else { 4 };
-    let mut reader = Reader { target, process, word, big_endian: layout.big_endian };
-    let auxv = reader.auxv();
+    let mut reader = Reader::new(target, process, &layout);
+    // Without it there are the maps.
+    let auxv = reader.auxv().unwrap_or_default();
     let mut modules = Vec::new();
     let headers = reader.program(&auxv, &maps);
     let entry = auxv.get(&AT_ENTRY).copied();
@@ -146,7 +157,7 @@ pub fn list(target: &mut dyn Target, process: ProcessId) -> Result<Vec<Module>> 
         Some((_, dynamic)) if dynamic != 0 => reader.linked(dynamic),
         _ => Vec::new(),
     };
-    let own = maps.iter().find(|map| entry.is_some_and(|entry| (map.start..map.end).contains(&entry)));
+    let own = maps.iter().find(|map| entry.is_some_and(|entry| map.contains(entry)));
     let own = own.and_then(|map| map.name.clone()).or(program);
     if let (Some(path), Some((bias, dynamic))) = (own, headers) {
         let link_map = linked.first().map_or(0, |first| first.0);
@@ -171,7 +182,7 @@ pub fn list(target: &mut dyn Target, process: ProcessId) -> Result<Vec<Module>> 
 
 /// A module, with the range of its mappings where they are found: by its dynamic section, or by its path.
 fn module(maps: &[Map], path: String, bias: u64, dynamic: u64, link_map: u64) -> Module {
-    let holder = maps.iter().find(|map| dynamic != 0 && (map.start..map.end).contains(&dynamic));
+    let holder = maps.iter().find(|map| dynamic != 0 && map.contains(dynamic));
     let name = holder.and_then(|map| map.name.clone()).unwrap_or_else(|| path.clone());
     let own = |map: &&Map| map.name.as_deref() == Some(name.as_str());
     let start = maps.iter().find(own).map(|map| map.start);

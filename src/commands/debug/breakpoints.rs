@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{bad, module, place, target};
+use super::{bad, place, target};
 use crate::commands::{Arg, ArgKind, Command, Family, Run};
 use crate::debug::breakpoint::OnHit;
 use crate::debug::{Breakpoint, BreakpointId, Condition, Place, Spec, Status, WatchAccess};
@@ -287,6 +287,8 @@ fn rows(ctx: &mut Ctx<'_, '_>) -> Result<Vec<Row>> {
     let breakpoints = debugged.target.breakpoints()?;
     let known: std::collections::HashSet<BreakpointId> = breakpoints.iter().map(|found| found.id).collect();
     debugged.notes.marks.retain(|id, _| known.contains(id));
+    // A process that has ended has no modules.
+    let maps = debugged.maps().unwrap_or_default();
     let mut rows = Vec::new();
     for Breakpoint { id, spec, hits, status } in breakpoints {
         let mark = debugged.notes.marks.get(&id).cloned().unwrap_or_default();
@@ -307,8 +309,7 @@ fn rows(ctx: &mut Ctx<'_, '_>) -> Result<Vec<Row>> {
             Status::Pending(why) => (false, why),
             Status::Inserted | Status::Disabled => (true, String::new()),
         };
-        // A process that has ended has no modules.
-        let module = module(&mut debugged, addr).unwrap_or_default();
+        let module = maps.iter().find(|map| map.contains(addr)).and_then(|map| map.name.clone()).unwrap_or_default();
         rows.push(Row {
             addr,
             size,
@@ -349,7 +350,7 @@ fn set(ctx: &mut Ctx<'_, '_>, spec: Spec) -> Result<BreakpointId> {
     let in_maps = ctx.option_bool("dbg.bpinmaps");
     let name = place(ctx, address);
     let mut debugged = target(ctx)?;
-    if in_maps && debugged.target.current().is_some() && !debugged.is_mapped(address)? {
+    if in_maps && debugged.target.current().is_some() && !debugged.maps()?.iter().any(|map| map.contains(address)) {
         return Err(Error::new(Kind::NotFound, format!("0x{address:08x} is in no map of the process"))
             .hint("'e dbg.bpinmaps=false' sets the breakpoint all the same, and it waits for the map"));
     }

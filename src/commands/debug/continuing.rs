@@ -4,6 +4,7 @@ use super::bad;
 use super::signals::deliver;
 use crate::commands::{Arg, ArgKind, Command, Family, Run};
 use crate::debug::condition::Op;
+use crate::debug::modules;
 use crate::debug::{Action, BreakpointId, Catch, Condition, Resume, Settings, Spec, Who};
 use crate::error::{Error, Kind, Result};
 use crate::output::Out;
@@ -24,7 +25,7 @@ const COMMANDS: &[Command] = &[
         name: "dc",
         summary: "run until something happens",
         needs: DEBUG,
-        run: Run::Session(|session, _, out| run_and_report(session, out, |_| Ok(vec![Resume::ALL])).map(drop)),
+        run: Run::Session(|session, _, out| run_and_report(session, out, |_| Ok(vec![Resume::ALL]))),
         ..Command::DEFAULT
     },
     Command {
@@ -88,7 +89,7 @@ const COMMANDS: &[Command] = &[
         needs: DEBUG,
         run: Run::Session(|session, _, out| {
             let back = Resume { action: Action::ReverseContinue, ..Resume::ALL };
-            run_and_report(session, out, |_| Ok(vec![back])).map(drop)
+            run_and_report(session, out, |_| Ok(vec![back]))
         }),
         ..Command::DEFAULT
     },
@@ -145,7 +146,7 @@ fn until_call(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<(
     })?;
     let outcome = run_and_report(session, out, |_| Ok(vec![Resume::ALL]));
     session.with(|core, view| debugged(core, view)?.target.catch_calls(None, &before))?;
-    outcome.map(drop)
+    outcome
 }
 
 fn with_signal(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
@@ -161,7 +162,7 @@ fn with_signal(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<
         }
         Ok(vec![Resume { who: Who::Thread(who), action: Action::Continue, deliver }, Resume::ALL])
     };
-    run_and_report(session, out, plan).map(drop)
+    run_and_report(session, out, plan)
 }
 
 fn until_fork(session: &mut Session, _: &Args, out: &mut Out<'_>) -> Result<()> {
@@ -173,21 +174,18 @@ fn until_fork(session: &mut Session, _: &Args, out: &mut Out<'_>) -> Result<()> 
     })?;
     let outcome = run_and_report(session, out, |_| Ok(vec![Resume::ALL]));
     session.with(|core, view| debugged(core, view)?.target.set_settings(&before))?;
-    outcome.map(drop)
+    outcome
 }
 
 /// Runs until the program counter is in the program's own code: to the return addresses on the stack that lie there,
 /// or to its entry point while the dynamic loader is at work.
 fn until_program(session: &mut Session, _: &Args, out: &mut Out<'_>) -> Result<()> {
-    const AT_ENTRY: u64 = 9;
     let address = session.with(|core, view| {
         let mut debugged = debugged(core, view)?;
         let process = debugged.thread()?.process;
         let program = debugged.target.program(process)?;
-        let maps = debugged.target.maps(process)?;
-        let own = |address: u64| {
-            maps.iter().any(|map| map.start <= address && address < map.end && map.name.as_ref() == Some(&program))
-        };
+        let maps = debugged.maps()?;
+        let own = |address: u64| maps.iter().any(|map| map.contains(address) && map.name.as_ref() == Some(&program));
         let limit = 128;
         let frames = crate::session::debug::unwind::backtrace(&mut debugged, limit)?;
         if frames.first().is_some_and(|frame| own(frame.pc)) {
@@ -196,14 +194,7 @@ fn until_program(session: &mut Session, _: &Args, out: &mut Out<'_>) -> Result<(
         if let Some(frame) = frames.iter().find(|frame| own(frame.pc)) {
             return Ok(Some(frame.pc));
         }
-        let layout = debugged.layout()?;
-        let size = (layout.bits / 8) as usize;
-        let auxv = debugged.target.auxv(process)?;
-        let entry = auxv.chunks_exact(2 * size).find_map(|entry| {
-            let (key, value) = entry.split_at(size);
-            (crate::debug::number(key, layout.big_endian) as u64 == AT_ENTRY)
-                .then(|| crate::debug::number(value, layout.big_endian) as u64)
-        });
+        let entry = modules::entry(debugged.target, process)?;
         entry.map(Some).ok_or_else(|| Error::new(Kind::NotFound, "the way into the program's code is not known"))
     })?;
     match address {
@@ -240,7 +231,6 @@ fn until_opcode(session: &mut Session, out: &mut Out<'_>, patterns: &[Pattern]) 
         let action = Action::Until { condition, limit: 0 };
         Ok(vec![Resume { who: Who::Thread(thread), action, deliver: crate::debug::Deliver::AsHandled }])
     })
-    .map(drop)
 }
 
 /// Whether the byte at the program counter, or behind one prefix (REX, F2, F3), is one of `patterns`.

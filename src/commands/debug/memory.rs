@@ -36,7 +36,7 @@ const COMMANDS: &[Command] = &[
         needs: DEBUG,
         run: Run::Core(|ctx| {
             let seek = ctx.view.seek;
-            list(ctx, |map| map.start <= seek && seek < map.end)
+            list(ctx, |map| map.contains(seek))
         }),
         ..Command::DEFAULT
     },
@@ -161,7 +161,7 @@ impl Row {
             addr_end: map.end,
             kind: if map.shared { "shared" } else { "private" },
             perm,
-            here: map.start <= seek && seek < map.end,
+            here: map.contains(seek),
         }
     }
 }
@@ -211,9 +211,7 @@ impl Item for Row {
 }
 
 fn maps(ctx: &mut Ctx<'_, '_>) -> Result<Vec<Map>> {
-    let debugged = target(ctx)?;
-    let process = debugged.thread()?.process;
-    debugged.target.maps(process)
+    target(ctx)?.maps()
 }
 
 fn list(ctx: &mut Ctx<'_, '_>, wanted: impl Fn(&Map) -> bool) -> Result<()> {
@@ -223,7 +221,7 @@ fn list(ctx: &mut Ctx<'_, '_>, wanted: impl Fn(&Map) -> bool) -> Result<()> {
 }
 
 fn map_at(ctx: &mut Ctx<'_, '_>, address: u64) -> Result<Map> {
-    maps(ctx)?.into_iter().find(|map| map.start <= address && address < map.end).ok_or_else(|| {
+    maps(ctx)?.into_iter().find(|map| map.contains(address)).ok_or_else(|| {
         Error::new(Kind::NotFound, format!("nothing is mapped at 0x{address:08x}")).hint("'dm' lists the maps")
     })
 }

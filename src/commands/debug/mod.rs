@@ -36,14 +36,6 @@ fn place(ctx: &Ctx<'_, '_>, address: u64) -> String {
     }
 }
 
-/// The map over `address` as `module+offset`; empty when it belongs to no file.
-fn module(debugged: &mut Debugged<'_>, address: u64) -> Result<String> {
-    let process = debugged.thread()?.process;
-    let maps = debugged.target.maps(process)?;
-    let map = maps.into_iter().find(|map| map.start <= address && address < map.end);
-    Ok(map.and_then(|map| map.name).unwrap_or_default())
-}
-
 fn bad(what: impl Into<String>) -> Error {
     Error::new(Kind::Usage, what)
 }

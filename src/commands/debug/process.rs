@@ -127,13 +127,14 @@ fn status(running: bool) -> &'static str {
     if running { "r" } else { "s" }
 }
 
-/// The number of a field such as `Uid:` in `/proc/PID/status`, as the target's machine shows it.
-fn status_field(ctx: &mut Ctx<'_, '_>, process: u32, field: &str) -> Option<u32> {
+/// The user and the group of a process, as `/proc/PID/status` of the target's machine says.
+fn owners(ctx: &mut Ctx<'_, '_>, process: u32) -> (Option<u32>, Option<u32>) {
     let mut text = vec![0; 4096];
-    let debugged = target(ctx).ok()?;
-    let count = debugged.target.read_file(process, &format!("/proc/{process}/status"), 0, &mut text).ok()?;
-    let text = String::from_utf8_lossy(&text[..count]).into_owned();
-    text.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse().ok())
+    let path = format!("/proc/{process}/status");
+    let read = target(ctx).and_then(|debugged| debugged.target.read_file(process, &path, 0, &mut text));
+    let text = String::from_utf8_lossy(&text[..read.unwrap_or(0)]);
+    let field = |name| text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
+    (field("Uid:"), field("Gid:"))
 }
 
 fn processes(ctx: &mut Ctx<'_, '_>) -> Result<()> {
@@ -144,7 +145,7 @@ fn processes(ctx: &mut Ctx<'_, '_>) -> Result<()> {
         ctx.out.line(format_args!("Selected: {} {}", current.process, current.thread))?;
     }
     for process in processes {
-        let uid = status_field(ctx, process.id, "Uid:");
+        let (uid, _) = owners(ctx, process.id);
         let threads = target(ctx)?.target.threads(Some(process.id))?;
         let running = threads.iter().any(|thread| thread.state == State::Running);
         ctx.out.item(&ProcessRow {
@@ -343,8 +344,7 @@ fn information(ctx: &mut Ctx<'_, '_>) -> Result<()> {
             let words = text[..count].split(|byte| *byte == 0).filter(|word| !word.is_empty());
             told.cmdline = words.map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ");
         }
-        told.uid = status_field(ctx, thread.process, "Uid:");
-        told.gid = status_field(ctx, thread.process, "Gid:");
+        (told.uid, told.gid) = owners(ctx, thread.process);
     }
     ctx.out.value(&told)
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use super::{bad, place, target};
 use crate::commands::{Arg, ArgKind, Command, Family, Run};
 use crate::debug::registers::{Group, Register, Role};
-use crate::debug::{Layout, number};
+use crate::debug::{Layout, Map, number};
 use crate::error::Result;
 use crate::output::{Item, Mode, Style};
 use crate::session::debug::{find, spelling};
@@ -392,11 +392,9 @@ fn references(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     if ctx.out.mode() == Mode::Text {
         ctx.out.line("role reg    value              refstr")?;
     }
+    let maps = target(ctx)?.maps()?;
     for register in general {
-        let value = {
-            let mut debugged = target(ctx)?;
-            debugged.value(&layout, &register)?
-        };
+        let value = target(ctx)?.value(&layout, &register)?;
         let role = match register.role {
             Some(Role::Pc) => "PC",
             Some(Role::Sp) => "SP",
@@ -407,7 +405,7 @@ fn references(ctx: &mut Ctx<'_, '_>) -> Result<()> {
             Some(Role::CallNumber) => "SN",
             _ => "",
         };
-        let refstr = telescope(ctx, value)?;
+        let refstr = telescope(ctx, &layout, &maps, value)?;
         let reg = spelling(&layout, &register).to_string();
         ctx.out.item(&Reference { role, reg, value, refstr })?;
     }
@@ -415,17 +413,15 @@ fn references(ctx: &mut Ctx<'_, '_>) -> Result<()> {
 }
 
 /// What `value` leads to: a place in a file, a string, or what it points to, for a few steps.
-pub(super) fn telescope(ctx: &mut Ctx<'_, '_>, value: u64) -> Result<String> {
+fn telescope(ctx: &mut Ctx<'_, '_>, layout: &Layout, maps: &[Map], value: u64) -> Result<String> {
     const STEPS: usize = 4;
     let mut words: Vec<String> = Vec::new();
     let mut at = value;
     for _ in 0..STEPS {
         let name = place(ctx, at);
-        let mut debugged = target(ctx)?;
+        let debugged = target(ctx)?;
         let process = debugged.thread()?.process;
-        let layout = debugged.layout()?;
-        let maps = debugged.target.maps(process)?;
-        let Some(map) = maps.iter().find(|map| map.start <= at && at < map.end) else { break };
+        let Some(map) = maps.iter().find(|map| map.contains(at)) else { break };
         let file = map.name.as_deref().unwrap_or("");
         let file = file.rsplit('/').next().unwrap_or(file);
         let mut word = format!("{} {}", crate::output::visible(file), map.protection);

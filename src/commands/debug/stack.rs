@@ -59,10 +59,9 @@ fn show(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     const MOST: u64 = 100_000;
     let mut debugged = target(ctx)?;
     let frames = backtrace(&mut debugged, limit.min(MOST) as usize)?;
-    let process = debugged.thread()?.process;
-    let maps = debugged.target.maps(process)?;
+    let maps = debugged.maps()?;
     for (idx, frame) in frames.into_iter().enumerate() {
-        let map = maps.iter().find(|map| map.start <= frame.pc && frame.pc < map.end);
+        let map = maps.iter().find(|map| map.contains(frame.pc));
         let file = map.and_then(|map| map.name.as_deref()).unwrap_or("??");
         let fname = file.rsplit('/').next().unwrap_or(file).to_string();
         let desc = place(ctx, frame.pc);

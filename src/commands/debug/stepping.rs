@@ -100,7 +100,7 @@ fn alone(debugged: &Debugged<'_>, action: Action) -> Result<Vec<Resume>> {
 }
 
 fn step(session: &mut Session, out: &mut Out<'_>, action: Action) -> Result<()> {
-    run_and_report(session, out, |debugged| alone(debugged, action)).map(drop)
+    run_and_report(session, out, |debugged| alone(debugged, action))
 }
 
 /// Steps until the condition holds, or something else happens.
@@ -129,12 +129,12 @@ fn over(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
             let mut debugged = debugged(core, view)?;
             let pc = debugged.pc()?;
             let instruction = instruction::at(&mut debugged, pc)?;
-            if !instruction.is_call {
+            if !instruction.kind.is_call() {
                 return Ok(None);
             }
             let sp = debugged.register("sp")?;
             // The return address is pushed below what is the stack pointer now.
-            Ok::<_, Error>(Some((pc.wrapping_add(instruction.size), above(&mut debugged, sp.wrapping_sub(1))?)))
+            Ok::<_, Error>(Some((instruction.next(), above(&mut debugged, sp.wrapping_sub(1))?)))
         })?;
         match call {
             Some((address, conditions)) => run_to(session, out, address, conditions)?,
@@ -150,7 +150,7 @@ fn skip(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let mut pc = debugged.pc()?;
     for _ in 0..count {
         ctx.out.cancel().check()?;
-        pc = pc.wrapping_add(instruction::at(&mut debugged, pc)?.size);
+        pc = instruction::at(&mut debugged, pc)?.next();
     }
     debugged.set_register("pc", pc)?;
     ctx.view.seek = pc;

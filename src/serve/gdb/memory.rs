@@ -140,7 +140,7 @@ impl Conversation<'_> {
     /// The mapping around `address`, or the gap.
     fn region(&mut self, process: ProcessId, address: u64) -> Result<Region> {
         let maps = self.stub.with(|target| target.maps(process))?;
-        if let Some(map) = maps.iter().find(|map| map.start <= address && address < map.end) {
+        if let Some(map) = maps.iter().find(|map| map.contains(address)) {
             let all = map.protection;
             let letters = [(all.read, 'r'), (all.write, 'w'), (all.execute, 'x')];
             let permissions = letters.into_iter().filter_map(|(on, letter)| on.then_some(letter)).collect();

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use super::{Core, View};
-use crate::debug::{BreakpointId, Catch, Handle, Layout, Register, Stop, Target, ThreadId};
+use crate::debug::{BreakpointId, Catch, Handle, Layout, Map, Register, Stop, Target, ThreadId};
 use crate::error::{Error, Kind, Result};
 
 /// What the session remembers of the targets, by descriptor.
@@ -126,10 +126,10 @@ impl Debugged<'_> {
         self.register("pc")
     }
 
-    /// Whether the process can read what is at `address`.
-    pub fn is_mapped(&mut self, address: u64) -> Result<bool> {
+    /// The memory maps of the thread's process.
+    pub fn maps(&mut self) -> Result<Vec<Map>> {
         let process = self.thread()?.process;
-        Ok(self.target.maps(process)?.iter().any(|map| map.start <= address && address < map.end))
+        self.target.maps(process)
     }
 
     /// Keeps what the general registers are, and what they were.
@@ -187,10 +187,8 @@ pub fn find<'a>(layout: &'a Layout, name: &str) -> Result<&'a Register> {
 
 /// What the dialect calls a register.
 pub fn spelling<'a>(layout: &Layout, register: &'a Register) -> &'a str {
-    match register.name.as_str() {
-        "eflags" if layout.bits == 64 => "rflags",
-        "orig_rax" => "orax",
-        "orig_eax" => "oeax",
-        name => name,
-    }
+    let name = register.name.as_str();
+    // Without the upper half they are the flags that gdb names.
+    let own = SPELLINGS.iter().filter(|_| name != "eflags" || layout.bits == 64).find(|(_, gdb)| *gdb == name);
+    own.map_or(name, |(spelling, _)| spelling)
 }

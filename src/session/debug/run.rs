@@ -62,29 +62,29 @@ pub fn run_and_report(
     session: &mut Session,
     out: &mut Out<'_>,
     plan: impl FnOnce(&mut Debugged<'_>) -> Result<Vec<Resume>>,
-) -> Result<Option<Stop>> {
-    let mut stop = run(session, out, plan)?;
-    loop {
-        let Some(seen) = &stop else { return Ok(None) };
-        let goes_on = at_breakpoints(session, out, seen)?;
-        if !goes_on {
-            report(session, out, seen)?;
-            return Ok(stop);
-        }
-        stop = run(session, out, |_| Ok(vec![Resume::ALL]))?;
-    }
+) -> Result<()> {
+    run_until(session, out, None, plan)
 }
 
-/// Runs as `plan` says until `address` is reached, which is not told, or something else happens, which is.
+/// The same until `address` is reached, which is not told.
 pub fn run_quietly_to(
     session: &mut Session,
     out: &mut Out<'_>,
     address: u64,
     plan: impl FnOnce(&mut Debugged<'_>) -> Result<Vec<Resume>>,
 ) -> Result<()> {
+    run_until(session, out, Some(address), plan)
+}
+
+fn run_until(
+    session: &mut Session,
+    out: &mut Out<'_>,
+    address: Option<u64>,
+    plan: impl FnOnce(&mut Debugged<'_>) -> Result<Vec<Resume>>,
+) -> Result<()> {
     let mut stop = run(session, out, plan)?;
     while let Some(seen) = stop {
-        if matches!(&seen.reason, Reason::Breakpoint { address: at, .. } if *at == address) {
+        if matches!(&seen.reason, Reason::Breakpoint { address: at, .. } if Some(*at) == address) {
             return Ok(());
         }
         if !at_breakpoints(session, out, &seen)? {

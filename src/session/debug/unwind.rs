@@ -42,7 +42,7 @@ type Slice<'a> = EndianSlice<'a, RunTimeEndian>;
 pub fn backtrace(debugged: &mut Debugged<'_>, limit: usize) -> Result<Vec<Frame>> {
     let thread = debugged.thread()?;
     let layout = debugged.target.layout(thread.process)?;
-    let maps = debugged.target.maps(thread.process)?;
+    let maps = debugged.maps()?;
     let set = debugged.target.read_set(thread, 0)?;
     let value = |role| layout.role(role).and_then(|register| register.value(&set, layout.big_endian));
     let known = layout.registers.iter().filter(|register| register.set == 0);
@@ -143,7 +143,7 @@ impl Stack<'_> {
 
     /// The start of the file that `pc` lies in.
     fn file(&self, pc: u64) -> Option<u64> {
-        let at = self.maps.iter().position(|map| map.start <= pc && pc < map.end)?;
+        let at = self.maps.iter().position(|map| map.contains(pc))?;
         let name = self.maps[at].name.as_ref()?;
         let same = self.maps[..=at].iter().rev().take_while(|map| map.name.as_ref().is_none_or(|other| other == name));
         same.filter(|map| map.offset == 0 && map.name.is_some()).map(|map| map.start).last()
@@ -153,7 +153,7 @@ impl Stack<'_> {
         let place = self.pc.wrapping_sub(u64::from(called));
         let start = self.file(place)?;
         if !self.tables.contains_key(&start) {
-            let tables = load(&mut self.memory, start);
+            let tables = load(&mut self.memory, self.maps, start);
             self.tables.insert(start, tables);
         }
         let Stack { memory, tables, registers, .. } = self;
@@ -166,7 +166,7 @@ impl Stack<'_> {
 }
 
 /// Reads the unwind tables of the ELF file whose first byte lies at `start`.
-fn load(memory: &mut Memory<'_>, start: u64) -> Option<Tables> {
+fn load(memory: &mut Memory<'_>, maps: &[Map], start: u64) -> Option<Tables> {
     const EH_FRAME: u64 = 0x6474_e550;
     const LOAD: u64 = 1;
     if memory.read(start, 4)? != b"\x7fELF" {
@@ -200,9 +200,7 @@ fn load(memory: &mut Memory<'_>, start: u64) -> Option<Tables> {
     let parsed = EhFrameHdr::new(&header, memory.endian()).parse(&bases, address_size).ok()?;
     let gimli::Pointer::Direct(frames_at) = parsed.eh_frame_ptr() else { return None };
     // Its length is written nowhere: it ends at a zero, or at the end of its map.
-    let process = memory.process;
-    let maps = memory.target.maps(process).ok()?;
-    let map = maps.iter().find(|map| map.start <= frames_at && frames_at < map.end)?;
+    let map = maps.iter().find(|map| map.contains(frames_at))?;
     let frames = memory.read(frames_at, (map.end - frames_at).min(LARGEST))?;
     Some(Tables { header, frames, bases: bases.set_eh_frame(frames_at) })
 }
