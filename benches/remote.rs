@@ -1,6 +1,8 @@
 //! Measures rap against what the line itself costs, in the same run: one row for each promise.
 //! `cargo bench --bench remote [-- --size MIB]`
 
+mod common;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -19,6 +21,8 @@ use remora::serve::{self, ServeOptions, Server};
 use remora::session::Session;
 use remora::session::hosts::{self, Line};
 use remora::uri::Uri;
+
+use common::make_input;
 
 /// Each figure is the best of so many runs: what disturbs a run only makes it slower.
 const RUNS: usize = 3;
@@ -115,23 +119,6 @@ fn middle(times: &[Duration]) -> Duration {
 
 fn late(times: &[Duration]) -> Duration {
     times[times.len() * 99 / 100]
-}
-
-/// Bytes that no compression and no run of zeros makes easy.
-fn make_input(path: &Path, mebibytes: u64) {
-    let mut file = File::create(path).expect("the input can be made");
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut block = Vec::with_capacity(1 << 20);
-    for _ in 0..mebibytes {
-        block.clear();
-        while block.len() < 1 << 20 {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            block.extend_from_slice(&state.to_le_bytes());
-        }
-        file.write_all(&block).expect("the input can be written");
-    }
 }
 
 fn options(folder: &tempfile::TempDir) -> ServeOptions {

@@ -2,12 +2,16 @@
 //!
 //! Each figure is the best of a few runs: what disturbs a run only makes it slower.
 
+mod common;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
+
+use common::make_input;
 
 const RUNS: usize = 5;
 
@@ -35,23 +39,6 @@ fn main() -> ExitCode {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Bytes that no compression and no run of zeros makes easy.
-fn make_input(path: &Path, mebibytes: u64) {
-    let mut file = File::create(path).expect("the input can be made");
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut block = Vec::with_capacity(1 << 20);
-    for _ in 0..mebibytes {
-        block.clear();
-        while block.len() < 1 << 20 {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            block.extend_from_slice(&state.to_le_bytes());
-        }
-        file.write_all(&block).expect("the input can be written");
-    }
 }
 
 /// The rows, and how many of them miss what is wanted.

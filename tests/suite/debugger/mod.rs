@@ -7,52 +7,22 @@ use remora::serve::ServeOptions;
 use remora::session::Permissions;
 use tempfile::TempDir;
 
-use crate::harness::program;
+use crate::debug::fixture_with;
+use crate::harness;
 use crate::rap::Running;
 
-const SOURCE: &str = r#"
-#include <unistd.h>
-volatile long glob = 0x1234;
-__attribute__((noinline)) long add(long a, long b) { glob = a + b; return glob; }
-__attribute__((noinline)) long loop(long n) { long sum = 0; for (long i = 0; i < n; i++) sum = add(sum, i); return sum; }
-int main(int argc, char **argv) {
-    long sum = loop(10);
-    if (write(1, "hi\n", 3) != 3) return 1;
-    if (fork() == 0) _exit(3);
-    return (int)sum + 10;
-}
-"#;
-
-/// A program with known functions, at fixed addresses, in a folder of its own.
-struct Fixture {
-    folder: TempDir,
-    program: PathBuf,
+/// A program with known functions, at fixed addresses. `None`, said once: there is no compiler.
+fn fixture() -> Option<PathBuf> {
+    fixture_with("commands", &["-O0", "-no-pie"])
 }
 
-impl Fixture {
-    /// `None` when this machine has no compiler, which the test's output then says.
-    fn build() -> Option<Fixture> {
-        let folder = TempDir::new().unwrap();
-        let source = folder.path().join("fx.c");
-        std::fs::write(&source, SOURCE).unwrap();
-        let program = folder.path().join("fx");
-        match Command::new("cc").args(["-O0", "-no-pie", "-o"]).arg(&program).arg(&source).status() {
-            Ok(status) if status.success() => Some(Fixture { folder, program }),
-            _ => {
-                eprintln!("ABSENT: cc (the debugger's commands are not tested)");
-                None
-            }
-        }
-    }
-
-    fn uri(&self) -> String {
-        format!("dbg://{}", self.program.display())
-    }
+fn uri(program: &Path) -> String {
+    format!("dbg://{}", program.display())
 }
 
 /// What a session with `uri` prints for `line`: the answers, and what is told beside them.
 fn debug(uri: &str, line: &str) -> (String, String) {
-    let output = program().args(["-N", "-d", uri, "-qc", line]).output().expect("the program starts");
+    let output = harness::program().args(["-N", "-d", uri, "-qc", line]).output().expect("the program starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }
@@ -68,10 +38,10 @@ fn told(text: &str) -> Vec<String> {
 
 #[test]
 fn breakpoints_conditions_and_the_stack() {
-    let Some(fixture) = Fixture::build() else { return };
+    let Some(program) = fixture() else { return };
     let line = "db main; dc; ?v $$-main; db sym.add; dbx rdi==3,rsi==3 @ sym.add; dc; dr rdi; dr rsi; dbtq~?; \
                 dbt~[6]; db~?; db-*; db~?; dsf; fd rip; dc";
-    let (out, err) = debug(&fixture.uri(), line);
+    let (out, err) = debug(&uri(&program), line);
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(&lines[..3], ["0x0", "0x00000003", "0x00000003"], "{out}");
     assert!(lines[3].parse::<u32>().is_ok_and(|frames| frames >= 3), "{out}");
@@ -91,10 +61,10 @@ fn breakpoints_conditions_and_the_stack() {
 
 #[test]
 fn steps_system_calls_watchpoints_and_trace_points() {
-    let Some(fixture) = Fixture::build() else { return };
+    let Some(program) = fixture() else { return };
     let line =
         "dcu main; dbw obj.glob w; dc; fd rip; db-*; dbT sym.add rdi rsi; dcs write; dr orax; dbT~?; dbT~?; dcf; dc";
-    let (out, err) = debug(&fixture.uri(), line);
+    let (out, err) = debug(&uri(&program), line);
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines[0].starts_with("sym.add + "), "{out}");
     // The watchpoint was hit in the first call: nine calls are left, and a log that was read is empty.
@@ -110,10 +80,10 @@ fn steps_system_calls_watchpoints_and_trace_points() {
 
 #[test]
 fn code_of_ones_own_runs_in_the_process() {
-    let Some(fixture) = Fixture::build() else { return };
+    let Some(program) = fixture() else { return };
     let line = "dcu main; ?v $r{rip}-main; dxf sym.add 4 5; pv8 @ obj.glob; dx 4831c048ffc0; dr rax=7; dr rax; \
                 dxs write 1 1 0; ?v $r{rip}-main; ds 2; dso; ?v $r{rip}-main";
-    let (out, err) = debug(&fixture.uri(), line);
+    let (out, err) = debug(&uri(&program), line);
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(&lines[..3], ["0x0", "0x00000009", "0x0000000000000009"], "{out}{err}");
     assert_eq!(&lines[3..6], ["0x00000001", "0x00000007", "0x00000007"], "{out}{err}");
@@ -124,13 +94,13 @@ fn code_of_ones_own_runs_in_the_process() {
 
 #[test]
 fn memory_is_copied_compared_and_put_back() {
-    let Some(fixture) = Fixture::build() else { return };
-    let page = address(&fixture.program, "glob") & !0xfff;
+    let Some(program) = fixture() else { return };
+    let page = address(&program, "glob") & !0xfff;
     let line = format!(
-        "dcu main; dms obj.glob; wv8 0x4141 @ obj.glob; dmsd 0; dmsw 0; pv8 @ obj.glob; dmm~fx?; dm.~fx?; \
+        "dcu main; dms obj.glob; wv8 0x4141 @ obj.glob; dmsd 0; dmsw 0; pv8 @ obj.glob; dmm~commands?; dm.~commands?; \
          dmp {page} 0x1000 r--; dm.~r--? @ obj.glob"
     );
-    let (out, err) = debug(&fixture.uri(), &line);
+    let (out, err) = debug(&uri(&program), &line);
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines[0].ends_with(" 2 3412 -> 4141"), "{out}{err}");
     assert_eq!(&lines[1..], ["0x0000000000001234", "1", "1", "1"], "{out}{err}");
@@ -138,14 +108,15 @@ fn memory_is_copied_compared_and_put_back() {
 
 #[test]
 fn a_core_file_is_read_by_others() {
-    let Some(fixture) = Fixture::build() else { return };
-    let core = fixture.folder.path().join("core");
-    let (_, err) = debug(&fixture.uri(), &format!("dcu main; dg {}", core.display()));
+    let Some(program) = fixture() else { return };
+    let folder = TempDir::new().unwrap();
+    let core = folder.path().join("core");
+    let (_, err) = debug(&uri(&program), &format!("dcu main; dg {}", core.display()));
     assert!(err.contains(" bytes written to "), "{err}");
-    let ours = program().args(["-N", "-qc", "iKr~rip"]).arg(&core).output().unwrap();
-    let main = address(&fixture.program, "main");
+    let ours = harness::program().args(["-N", "-qc", "iKr~rip"]).arg(&core).output().unwrap();
+    let main = address(&program, "main");
     assert!(String::from_utf8_lossy(&ours.stdout).contains(&format!("{main:x}")), "{ours:?}");
-    match Command::new("gdb").args(["-batch", "-ex", "p/x $rip"]).arg(&fixture.program).arg(&core).output() {
+    match Command::new("gdb").args(["-batch", "-ex", "p/x $rip"]).arg(&program).arg(&core).output() {
         Ok(gdb) => assert!(String::from_utf8_lossy(&gdb.stdout).contains(&format!("$1 = 0x{main:x}")), "{gdb:?}"),
         Err(error) => eprintln!("ABSENT: gdb ({error}); the core file is not read by it"),
     }
@@ -160,13 +131,13 @@ fn address(program: &Path, name: &str) -> u64 {
 
 #[test]
 fn a_far_process_says_what_a_near_one_says() {
-    let Some(fixture) = Fixture::build() else { return };
+    let Some(program) = fixture() else { return };
     let line = "db main; dc; dr rip; pd 5; dbt; db sym.add; dbx rdi==3,rsi==3 @ sym.add; dc; dr=; dbt; ds 3; dr rip; \
-                px 32 @ obj.glob; dm~fx; dmm; drd; dk~SEGV; db-*; dc";
+                px 32 @ obj.glob; dm~commands; dmm; drd; dk~SEGV; db-*; dc";
     let permissions = Permissions::ALL;
     let server = Running::start(ServeOptions { permissions, ..ServeOptions::default() });
-    let near = debug(&fixture.uri(), line);
-    let far = debug(&format!("rap://{}/{}", server.place(), fixture.uri()), line);
+    let near = debug(&uri(&program), line);
+    let far = debug(&format!("rap://{}/{}", server.place(), uri(&program)), line);
     assert_eq!(told(&far.1), told(&near.1));
     // The stack begins behind the environment, which is another one there.
     let stack = regex::Regex::new("0x7ff[f]{5}[0-9a-f]{4}").unwrap();
@@ -177,10 +148,10 @@ fn a_far_process_says_what_a_near_one_says() {
 
 #[test]
 fn a_client_needs_the_permission_to_debug() {
-    let Some(fixture) = Fixture::build() else { return };
+    let Some(program) = fixture() else { return };
     let permissions = Permissions::ALL.without(Permissions::DEBUG);
     let server = Running::start(ServeOptions { permissions, ..ServeOptions::default() });
-    let (out, err) = debug(&format!("rap://{}/{}", server.place(), fixture.uri()), "dr");
+    let (out, err) = debug(&format!("rap://{}/{}", server.place(), uri(&program)), "dr");
     assert_eq!(out, "");
     assert!(err.contains("it needs debug"), "{err}");
 }
@@ -188,7 +159,7 @@ fn a_client_needs_the_permission_to_debug() {
 #[test]
 fn without_a_process_commands_say_so() {
     for command in ["dc", "ds", "dr", "db", "dm", "dp", "dbt", "dk", "dx 90", "dg x"] {
-        let output = program().args(["-N", "-qc", command, "malloc://64"]).output().unwrap();
+        let output = harness::program().args(["-N", "-qc", command, "malloc://64"]).output().unwrap();
         assert_eq!(
             String::from_utf8_lossy(&output.stderr),
             "Error: no process is being debugged ('o dbg://PROGRAM' or 'remora -d PROGRAM' starts one)\n",
@@ -200,7 +171,7 @@ fn without_a_process_commands_say_so() {
 
 #[test]
 fn what_is_typed_wrongly_costs_one_line() {
-    let Some(fixture) = Fixture::build() else { return };
+    let Some(program) = fixture() else { return };
     for (command, wrong) in [
         ("dr nosuch", "no register is called 'nosuch' ('drl' lists them)"),
         ("dr rax=", "the expression is empty"),
@@ -215,7 +186,7 @@ fn what_is_typed_wrongly_costs_one_line() {
         ("dxs nosuch", "unknown name 'nosuch'"),
         ("dx zz", "bad hexadecimal digits"),
     ] {
-        let (out, err) = debug(&fixture.uri(), &format!("{command}; dr rip~?"));
+        let (out, err) = debug(&uri(&program), &format!("{command}; dr rip~?"));
         assert!(err.starts_with("Error: ") && err.contains(wrong), "{command}: {err}");
         assert_eq!(err.lines().count(), 1, "{command}: {err}");
         assert_eq!(out, "1\n", "{command}");

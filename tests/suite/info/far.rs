@@ -1,82 +1,23 @@
 //! Tests: a program at the far end of a slow line is looked into for a few round trips and a small part of its bytes.
 
-use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use remora::error::Result;
 use remora::io::Access;
 use remora::io::plugin::rap::Remote;
-use remora::link::rap::{Client, Target};
-use remora::link::{Breaker, Link, memory};
+use remora::link::rap::Target;
 use remora::output::Cancel;
-use remora::serve::{self, Clients, ServeOptions};
+use remora::serve::Clients;
 use remora::session::{Load, Session};
 
 use super::absent;
 use crate::harness::run;
-
-/// A link that counts what crosses it: each change from asking to hearing is a round trip.
-struct Counted {
-    link: memory::Memory,
-    asked: bool,
-    traffic: Arc<Traffic>,
-}
-
-#[derive(Default)]
-struct Traffic {
-    trips: AtomicU64,
-    received: AtomicU64,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if std::mem::take(&mut self.asked) {
-            self.traffic.trips.fetch_add(1, Ordering::SeqCst);
-        }
-        let count = self.link.read(buffer)?;
-        self.traffic.received.fetch_add(count as u64, Ordering::SeqCst);
-        Ok(count)
-    }
-}
-
-impl Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.asked = true;
-        self.link.write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Link for Counted {
-    fn set_timeout(&mut self, timeout: Option<Duration>) -> std::io::Result<()> {
-        self.link.set_timeout(timeout)
-    }
-    fn peer(&self) -> &str {
-        self.link.peer()
-    }
-    fn is_gone(&self) -> bool {
-        self.link.is_gone()
-    }
-    fn breaker(&self) -> Breaker {
-        self.link.breaker()
-    }
-}
+use crate::rap::device::{Traffic, counted};
 
 /// A session with the file at `path` open over a line of 100 ms, and what crossed the line.
-fn far(path: &str) -> (Session, Arc<Traffic>, Arc<Clients>) {
-    let clients = Arc::new(Clients::new(&serve::rap::SERVICE, ServeOptions::default()).unwrap());
-    let traffic = Arc::new(Traffic::default());
-    let (admitting, counting) = (Arc::clone(&clients), Arc::clone(&traffic));
-    let dial = move |_: &Cancel| -> Result<Box<dyn Link>> {
-        let (near, far) = memory::pair(Duration::from_millis(50));
-        admitting.admit(Box::new(far))?;
-        Ok(Box::new(Counted { link: near, asked: false, traffic: Arc::clone(&counting) }))
-    };
+fn far(path: &str) -> (Session, Traffic, Arc<Clients>) {
     let target = Target {
         place: "memory".to_string(),
         path: path.to_string(),
@@ -84,7 +25,7 @@ fn far(path: &str) -> (Session, Arc<Traffic>, Arc<Clients>) {
         timeout: Duration::from_secs(10),
         cancel: Cancel::new(),
     };
-    let client = Client::connect(Box::new(dial), target).unwrap();
+    let (client, traffic, clients) = counted(Duration::from_millis(50), target);
     let mut session = Session::new();
     session.with(|core, view| {
         let fd = core.io.adopt("rap://memory", Access::RX, Box::new(Remote::new(client, Access::RX)));
@@ -106,7 +47,7 @@ fn a_program_costs_six_round_trips_and_a_twelfth_of_its_bytes() {
     let expected = run(&mut near, "iS;is~main;px 64 @ entry0").out;
     assert!(said.out.ends_with(&expected), "{}", said.out);
     let size = std::fs::metadata(path).unwrap().len();
-    let (trips, received) = (traffic.trips.load(Ordering::SeqCst), traffic.received.load(Ordering::SeqCst));
+    let (trips, received) = (traffic.flights.load(Ordering::SeqCst), traffic.received.load(Ordering::SeqCst));
     assert!(trips <= 6, "{trips} round trips");
     assert!(received * 100 < size * 8, "{received} of {size} bytes");
 }
@@ -122,6 +63,6 @@ fn what_is_not_asked_for_does_not_travel() {
     assert!(before < 300_000, "{before} bytes to open it");
     assert!(run(&mut session, "i;iS;iSS;ie").out.contains(".debug_info"));
     assert!(traffic.received.load(Ordering::SeqCst) < 400_000);
-    assert!(traffic.trips.load(Ordering::SeqCst) <= 5);
+    assert!(traffic.flights.load(Ordering::SeqCst) <= 5);
     assert_eq!(run(&mut session, "?v main").out, run(&mut super::loaded(&path), "?v main").out);
 }

@@ -2,19 +2,30 @@
 
 use super::*;
 
-/// A link that counts flights from outside, as a layer of its own.
+/// What crossed a line, counted from outside.
+#[derive(Clone, Default)]
+pub struct Traffic {
+    /// Changes from asking to hearing: round trips.
+    pub flights: Arc<AtomicU64>,
+    /// Bytes that were heard.
+    pub received: Arc<AtomicU64>,
+}
+
+/// A link that counts, as a layer of its own.
 struct Counted {
     link: memory::Memory,
     asked: bool,
-    flights: Arc<AtomicU64>,
+    traffic: Traffic,
 }
 
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if std::mem::take(&mut self.asked) {
-            self.flights.fetch_add(1, Ordering::SeqCst);
+            self.traffic.flights.fetch_add(1, Ordering::SeqCst);
         }
-        self.link.read(buffer)
+        let count = self.link.read(buffer)?;
+        self.traffic.received.fetch_add(count as u64, Ordering::SeqCst);
+        Ok(count)
     }
 }
 
@@ -45,16 +56,21 @@ impl Link for Counted {
 
 /// A client of a server of ours at the end of a line inside this process.
 pub fn distant(latency: Duration, path: &str) -> (Client, Arc<AtomicU64>, Arc<Clients>) {
+    let (client, traffic, clients) = counted(latency, target("memory", path, 7));
+    (client, traffic.flights, clients)
+}
+
+/// The same with all that is counted, for any target.
+pub fn counted(latency: Duration, target: Target) -> (Client, Traffic, Arc<Clients>) {
     let clients = Arc::new(Clients::new(&serve::rap::SERVICE, ServeOptions::default()).unwrap());
-    let flights = Arc::new(AtomicU64::new(0));
-    let (admitting, counting) = (Arc::clone(&clients), Arc::clone(&flights));
+    let traffic = Traffic::default();
+    let (admitting, counting) = (Arc::clone(&clients), traffic.clone());
     let dial = move |_: &Cancel| -> Result<Box<dyn Link>> {
         let (near, far) = memory::pair(latency);
         admitting.admit(Box::new(far))?;
-        Ok(Box::new(Counted { link: near, asked: false, flights: Arc::clone(&counting) }))
+        Ok(Box::new(Counted { link: near, asked: false, traffic: counting.clone() }))
     };
-    let client = Client::connect(Box::new(dial), target("memory", path, 7)).unwrap();
-    (client, flights, clients)
+    (Client::connect(Box::new(dial), target).unwrap(), traffic, clients)
 }
 
 #[test]
