@@ -73,6 +73,13 @@ pub fn debuggers(absent: &mut Vec<String>) {
     packaged("gdbserver", &["gdbserver"], absent);
 }
 
+/// Makes the disassemblers of binutils for other machines available to tests.
+pub fn binutils(absent: &mut Vec<String>) {
+    for machine in ["aarch64-linux-gnu", "arm-linux-gnueabihf", "mips-linux-gnu", "riscv64-linux-gnu"] {
+        packaged(&format!("{machine}-objdump"), &[&format!("binutils-{machine}")], absent);
+    }
+}
+
 /// Makes r2pipe for Node available to tests.
 pub fn node(absent: &mut Vec<String>) {
     let folder = target().join("peers/node");

@@ -13,6 +13,7 @@ pub fn run() -> Result<()> {
     let path = peers::path(&mut absent)?;
     peers::python(&mut absent);
     peers::nc(&mut absent);
+    peers::binutils(&mut absent);
     crate::samples::fetch(&mut absent);
     peers::debuggers(&mut absent);
     peers::node(&mut absent);

@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::functions::{program, signature_of};
-use super::text::{Line, Op, Writer};
+use super::text::{Line, Writer};
 use super::{ADDRESS, LOOK, address, run};
 use crate::analysis::graph::{self, Graph, Node};
 use crate::analysis::{Block, Function, Kind};
+use crate::commands::disassemble::{self, Limit, Record};
 use crate::commands::{Command, Example, Run};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::output::{Item, Mode, Style, visible};
@@ -98,7 +99,7 @@ struct BlockGraph {
     fail: Option<u64>,
     #[serde(skip_serializing_if = "<[u64]>::is_empty")]
     switch: Box<[u64]>,
-    ops: Vec<Op>,
+    ops: Vec<Record>,
 }
 
 #[derive(Serialize)]
@@ -140,11 +141,22 @@ fn written(ctx: &mut Ctx<'_, '_>, function: &Function) -> Result<Vec<(Block, Vec
 
 fn function(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let function = copied(ctx)?;
-    let blocks = written(ctx, &function)?;
-    let drawn = match ctx.out.mode() {
-        Mode::Json => Vec::new(),
-        _ => picture(&function, &blocks, ctx.option_number("asm.bits"))?,
-    };
+    let (mut blocks, mut drawn) = (Vec::new(), Vec::new());
+    if ctx.out.mode() == Mode::Json {
+        for block in &function.blocks {
+            let ops = disassemble::records(ctx, block.address, Limit::Bytes(block.size))?;
+            blocks.push(BlockGraph {
+                offset: block.address,
+                size: block.size,
+                jump: block.jump,
+                fail: block.fail,
+                switch: block.switch.clone(),
+                ops,
+            });
+        }
+    } else {
+        drawn = picture(&function, &written(ctx, &function)?, ctx.option_number("asm.bits"))?;
+    }
     let frame = function.frame.as_ref();
     let nargs = frame.map_or(0, |frame| frame.arguments().count());
     let record = FunctionGraph {
@@ -156,17 +168,7 @@ fn function(ctx: &mut Ctx<'_, '_>) -> Result<()> {
         size: function.size(),
         stack: frame.map_or(0, |frame| frame.size),
         kind: "fcn",
-        blocks: blocks
-            .into_iter()
-            .map(|(block, lines)| BlockGraph {
-                offset: block.address,
-                size: block.size,
-                jump: block.jump,
-                fail: block.fail,
-                switch: block.switch,
-                ops: lines.into_iter().map(Op::from).collect(),
-            })
-            .collect(),
+        blocks,
         drawn,
     };
     ctx.out.item(&record)

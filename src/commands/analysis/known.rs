@@ -103,4 +103,8 @@ impl Annotations for Known<'_> {
     fn references(&self, address: u64) -> Vec<(u64, &'static str)> {
         self.core.analysis.xrefs.to(address).map(|found| (found.from, found.kind.word())).collect()
     }
+
+    fn refers(&self, address: u64) -> Vec<(u64, &'static str)> {
+        self.core.analysis.xrefs.from(address).map(|found| (found.to, found.kind.word())).collect()
+    }
 }

@@ -3,16 +3,15 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::functions::program;
 use super::text::Writer;
 use super::{ADDRESS, LOOK, address, run};
 use crate::analysis::Function;
-use crate::commands::disassemble::{self, Limit};
+use crate::commands::disassemble::{self, Limit, Record};
 use crate::commands::{Command, Example, Run};
 use crate::disasm::Use;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::output::{Item, Mode, Style, visible};
 use crate::session::Ctx;
 
@@ -111,7 +110,7 @@ struct Listing {
     name: String,
     size: u64,
     addr: u64,
-    ops: Vec<Value>,
+    ops: Vec<Record>,
 }
 
 impl Item for Listing {
@@ -142,23 +141,12 @@ fn show(ctx: &mut Ctx<'_, '_>, whole: bool) -> Result<()> {
 }
 
 /// What `pdj` says of the stretches.
-fn records(ctx: &mut Ctx<'_, '_>, stretches: &[(u64, u64)]) -> Result<Vec<Value>> {
-    let mut records = Vec::new();
+fn records(ctx: &mut Ctx<'_, '_>, stretches: &[(u64, u64)]) -> Result<Vec<Record>> {
+    let mut all = Vec::new();
     for (start, size) in stretches {
-        let mut bytes = Vec::new();
-        let mut out = ctx.out.redirect(&mut bytes, Style::default());
-        let mut out = out.with_mode(Mode::Json);
-        disassemble::records(
-            &mut Ctx { core: &mut *ctx.core, view: &mut *ctx.view, out: &mut out, args: ctx.args },
-            *start,
-            Limit::Bytes(*size),
-        )?;
-        out.finish()?;
-        let list: Vec<Value> = serde_json::from_slice(&bytes)
-            .map_err(|error| Error::new(Kind::Format, format!("cannot render as JSON: {error}")))?;
-        records.extend(list);
+        all.append(&mut disassemble::records(ctx, *start, Limit::Bytes(*size))?);
     }
-    Ok(records)
+    Ok(all)
 }
 
 fn function(ctx: &mut Ctx<'_, '_>) -> Result<()> {

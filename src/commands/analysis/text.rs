@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
-
 use crate::analysis::{Block, Function};
-use crate::disasm::{Base, Disassembler, Family, Instruction, Names, Text};
+use crate::disasm::{Base, Disassembler, Instruction, Names, Text};
 use crate::error::Result;
 use crate::session::{Core, Ctx};
 
@@ -142,47 +140,5 @@ impl Writer {
             lines.push(line);
         }
         Ok(lines)
-    }
-}
-
-/// An instruction, as it stands in lists of JSON.
-#[derive(Serialize)]
-pub struct Op {
-    offset: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ptr: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    val: Option<u64>,
-    size: u32,
-    opcode: String,
-    disasm: String,
-    bytes: String,
-    family: Family,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    type_num: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    jump: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fail: Option<u64>,
-}
-
-impl From<Line> for Op {
-    fn from(line: Line) -> Op {
-        let told = &line.instruction;
-        Op {
-            offset: told.address,
-            ptr: told.pointer,
-            val: told.value,
-            size: told.size,
-            opcode: line.plain,
-            disasm: line.text,
-            bytes: faster_hex::hex_string(&line.bytes),
-            family: told.family,
-            kind: told.kind.name(),
-            type_num: told.kind.number(),
-            jump: told.jump,
-            fail: told.fail,
-        }
     }
 }

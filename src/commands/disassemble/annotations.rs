@@ -60,6 +60,10 @@ pub trait Annotations {
     fn references(&self, _address: u64) -> Vec<(u64, &'static str)> {
         Vec::new()
     }
+    /// What the instruction at `address` refers to: where, and how.
+    fn refers(&self, _address: u64) -> Vec<(u64, &'static str)> {
+        Vec::new()
+    }
 }
 
 /// What is known of the addresses from `from` up to `to`.

@@ -14,7 +14,7 @@ mod walk;
 pub use annotations::{Above, Annotations, Bar};
 pub use listing::list;
 pub use names::FlagNames;
-pub use record::list as records;
+pub use record::{Record, records};
 pub use text::lines;
 pub use walk::{Limit, Window, walk};
 

@@ -1,19 +1,21 @@
-//! Whole programs: instructions begin where objdump says, or the difference is explained.
+//! Whole programs: instructions begin where objdump says, and are instructions where it says so, or the difference is
+//! explained.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use object::{Object, ObjectSection};
 use regex::Regex;
 use remora::disasm::{Instruction, Settings, Text, disassembler};
 
-/// Most code of one program that is compared, in bytes.
-const MOST: usize = 1 << 20;
+use crate::info::{absent, samples};
 
 /// Where the two part, and why: patterns for objdump's text and for ours.
-const EXPLAINED: &[(&str, &str, &str)] = &[
+type Explained = &'static [(&'static str, &'static str, &'static str)];
+
+const X86: Explained = &[
     (r"^\.byte", ".", "objdump cuts an instruction at the next symbol; data there"),
     (r"^(jmp|call)w ", ".", "a jump of 16 bits: AMD's processors take two bytes, Intel's four"),
     (r"\(bad\)", ".", "neither decodes it, and how many bytes that is differs"),
@@ -35,8 +37,28 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
 /// Where instructions begin, and their text.
 type Listing = BTreeMap<u64, String>;
 
-fn ours(address: u64, code: &[u8]) -> Listing {
-    let mut opened = disassembler(&Settings::default()).expect("x86 opens");
+/// A machine whose programs are compared.
+struct Machine {
+    /// The program of binutils.
+    objdump: &'static str,
+    /// What it is told besides.
+    options: &'static [&'static str],
+    arch: &'static str,
+    bits: u32,
+    big_endian: bool,
+    /// How objdump shows what is no instruction.
+    invalid: &'static str,
+    explained: Explained,
+}
+
+fn ours(machine: &Machine, address: u64, code: &[u8]) -> Listing {
+    let settings = Settings {
+        arch: machine.arch.into(),
+        bits: machine.bits,
+        big_endian: machine.big_endian,
+        ..Settings::default()
+    };
+    let mut opened = disassembler(&settings).expect("it opens");
     let (mut found, mut text, mut at) = ([Instruction::default(); 256], Text::default(), 0);
     let mut listing = Listing::new();
     while at < code.len() {
@@ -50,60 +72,101 @@ fn ours(address: u64, code: &[u8]) -> Listing {
     listing
 }
 
-fn objdump(path: &Path, address: u64, length: usize) -> Option<Listing> {
-    let output = Command::new("objdump")
-        .args(["-d", "-z", "-w", "-M", "intel", "--no-show-raw-insn", "-j", ".text"])
+fn objdump(machine: &Machine, path: &Path, address: u64, length: usize) -> Option<Listing> {
+    let output = Command::new(machine.objdump)
+        .args(["-d", "-z", "-w", "--no-show-raw-insn", "-j", ".text"])
+        .args(machine.options)
         .arg(format!("--start-address={address}"))
         .arg(format!("--stop-address={}", address + length as u64))
         .arg(path)
         .stdin(Stdio::null())
         .output()
         .ok()?;
-    let row = Regex::new(r"(?m)^ *([0-9a-f]+):\t(.*)$").expect("a regular expression");
     let text = String::from_utf8_lossy(&output.stdout);
-    let rows = row
-        .captures_iter(&text)
-        .filter_map(|found| Some((u64::from_str_radix(&found[1], 16).ok()?, found[2].trim_end().to_string())));
-    Some(rows.collect())
+    // "  401000:\tpush   rbp"
+    let row = |line: &str| {
+        let (address, text) = line.split_once(":\t")?;
+        Some((u64::from_str_radix(address.trim_start(), 16).ok()?, text.trim_end().to_string()))
+    };
+    Some(text.lines().filter_map(row).collect())
 }
 
-/// Compares the code of `path`: how many instructions agree, and the differences that no row of the table explains.
-fn compare(path: &Path, used: &mut HashMap<&'static str, usize>) -> Option<(usize, Vec<String>)> {
+/// What a comparison found.
+#[derive(Default)]
+struct Found {
+    /// Instructions on which both agree.
+    agreed: usize,
+    /// How often each explanation was needed.
+    used: HashMap<&'static str, usize>,
+    /// What nothing explains.
+    wrong: Vec<String>,
+}
+
+/// Compares the first `most` bytes of the code of `path`; `None`: there is no objdump, or no such code.
+fn compare(machine: &Machine, path: &Path, most: usize, found: &mut Found) -> Option<()> {
     let bytes = std::fs::read(path).ok()?;
     let object = object::File::parse(&*bytes).ok()?;
-    if object.architecture() != object::Architecture::X86_64 {
-        return None;
-    }
     let section = object.section_by_name(".text")?;
     let code = section.data().ok()?;
-    let code = &code[..code.len().min(MOST)];
-    let theirs = objdump(path, section.address(), code.len())?;
-    let ours = ours(section.address(), code);
-    let explained: Vec<(Regex, Regex, &str)> = EXPLAINED
-        .iter()
-        .map(|(theirs, ours, why)| {
-            (Regex::new(theirs).expect("a regular expression"), Regex::new(ours).expect("a regular expression"), *why)
-        })
-        .collect();
-    let (mut agreed, mut wrong) = (0, Vec::new());
-    let cut = section.address() + code.len() as u64 - 15.min(code.len() as u64);
+    let code = &code[..code.len().min(most)];
+    let theirs = objdump(machine, path, section.address(), code.len())?;
+    let ours = ours(machine, section.address(), code);
+    let pattern = |text: &str| Regex::new(text).expect("a regular expression");
+    let explained: Vec<(Regex, Regex, &str)> =
+        machine.explained.iter().map(|(theirs, ours, why)| (pattern(theirs), pattern(ours), *why)).collect();
+    let invalid = pattern(machine.invalid);
+    let (before, cut) = (found.agreed, section.address() + code.len() as u64 - 15.min(code.len() as u64));
     for (address, their_text) in theirs.range(..cut) {
         let Some(our_text) = ours.get(address) else { continue };
         let next = |listing: &Listing| listing.range(address + 1..).next().map(|(next, _)| *next);
-        if next(&theirs) == next(&ours) {
-            agreed += 1;
+        let valid = !our_text.starts_with("invalid");
+        if next(&theirs) == next(&ours) && valid != invalid.is_match(their_text) {
+            found.agreed += 1;
             continue;
         }
         match explained.iter().find(|(theirs, ours, _)| theirs.is_match(their_text) && ours.is_match(our_text)) {
-            Some((_, _, why)) => *used.entry(why).or_default() += 1,
-            None => wrong.push(format!("{}: 0x{address:x}: objdump '{their_text}', ours '{our_text}'", path.display())),
+            Some((_, _, why)) => *found.used.entry(why).or_default() += 1,
+            None => found.wrong.push(format!(
+                "{}: 0x{address:x}: objdump '{their_text}', ours '{our_text}'",
+                path.display()
+            )),
         }
     }
-    Some((agreed, wrong))
+    assert!(found.agreed > before + 100, "{}: too few instructions were compared", path.display());
+    Some(())
+}
+
+/// Compares all of `paths`, and fails for what is not explained.
+fn agree(machine: &Machine, paths: &[PathBuf], most: usize) {
+    let mut found = Found::default();
+    for path in paths {
+        if compare(machine, path, most, &mut found).is_none() {
+            absent(&path.display().to_string(), &format!("not here, not for {}, or no {}", machine.arch, machine.objdump));
+        }
+    }
+    let Found { agreed, used, wrong } = found;
+    let _ = writeln!(std::io::stdout(), "{}: {agreed} instructions agree; {used:#?}", machine.arch);
+    assert!(
+        wrong.is_empty(),
+        "{} differences are not explained:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(40)].join("\n")
+    );
+    let explained: usize = used.values().sum();
+    assert!(explained * 20 <= agreed, "{explained} differences in {agreed} instructions: {used:?}");
 }
 
 #[test]
-fn instructions_begin_where_objdump_says() {
+fn instructions_of_x86_begin_where_objdump_says() {
+    let machine = Machine {
+        objdump: "objdump",
+        options: &["-M", "intel"],
+        arch: "x86",
+        bits: 64,
+        big_endian: false,
+        invalid: r"\(bad\)",
+        explained: X86,
+    };
     let libraries = "/usr/lib/x86_64-linux-gnu";
     // The last has tables of numbers among its code, which is where the two differ.
     let paths = [
@@ -112,29 +175,78 @@ fn instructions_begin_where_objdump_says() {
         format!("{libraries}/libc.so.6"),
         format!("{libraries}/libstdc++.so.6"),
         format!("{libraries}/libcrypto.so.3"),
-        env!("CARGO_BIN_EXE_remora").to_string(),
     ];
-    let (mut agreed, mut compared, mut wrong, mut used) = (0, 0, Vec::new(), HashMap::new());
-    for path in &paths {
-        match compare(Path::new(path), &mut used) {
-            Some((count, unexplained)) => {
-                compared += 1;
-                agreed += count;
-                wrong.extend(unexplained);
-                assert!(count > 100, "{path}: only {count} instructions were compared");
-            }
-            None => {
-                // Past the capture of the test runner, so that it shows.
-                let _ = writeln!(std::io::stderr(), "ABSENT: {path} (not here, not x86-64, or no objdump)");
-            }
-        }
-    }
-    assert!(
-        wrong.is_empty(),
-        "{} differences are not explained:\n{}",
-        wrong.len(),
-        wrong[..wrong.len().min(40)].join("\n")
-    );
-    let explained: usize = used.values().sum();
-    assert!(compared == 0 || explained * 20 < agreed, "{explained} differences in {agreed} instructions: {used:?}");
+    agree(&machine, &paths.map(PathBuf::from), usize::MAX);
+    // Unoptimised, this program has tens of megabytes.
+    agree(&machine, &[PathBuf::from(env!("CARGO_BIN_EXE_remora"))], 1 << 20);
+}
+
+/// The samples of a machine whose folders have `name` in them.
+fn of(name: &str) -> Vec<PathBuf> {
+    let all = samples(&["libc.so.6", "libm.so.6"]);
+    all.into_iter().filter(|path| path.to_string_lossy().contains(name)).collect()
+}
+
+const ARM64: Explained = &[];
+
+#[test]
+fn instructions_of_arm64_are_those_of_objdump() {
+    let machine = Machine {
+        objdump: "aarch64-linux-gnu-objdump",
+        options: &[],
+        arch: "arm",
+        bits: 64,
+        big_endian: false,
+        invalid: r"^\.inst|undefined|^udf",
+        explained: ARM64,
+    };
+    agree(&machine, &of("aarch64"), usize::MAX);
+}
+
+const THUMB: Explained = &[];
+
+#[test]
+fn instructions_of_thumb_begin_where_objdump_says() {
+    let machine = Machine {
+        objdump: "arm-linux-gnueabihf-objdump",
+        options: &["-M", "force-thumb"],
+        arch: "arm",
+        bits: 16,
+        big_endian: false,
+        invalid: "UNDEFINED|undefined|^\\.",
+        explained: THUMB,
+    };
+    agree(&machine, &of("gnueabihf"), usize::MAX);
+}
+
+const MIPS: Explained = &[];
+
+#[test]
+fn instructions_of_mips_are_those_of_objdump() {
+    let machine = Machine {
+        objdump: "mips-linux-gnu-objdump",
+        options: &[],
+        arch: "mips",
+        bits: 32,
+        big_endian: true,
+        invalid: "^\\.|^0x",
+        explained: MIPS,
+    };
+    agree(&machine, &of("mips-linux"), usize::MAX);
+}
+
+const RISCV: Explained = &[];
+
+#[test]
+fn instructions_of_riscv_begin_where_objdump_says() {
+    let machine = Machine {
+        objdump: "riscv64-linux-gnu-objdump",
+        options: &[],
+        arch: "riscv",
+        bits: 64,
+        big_endian: false,
+        invalid: "^\\.|^0x|^unimp",
+        explained: RISCV,
+    };
+    agree(&machine, &of("riscv64"), usize::MAX);
 }

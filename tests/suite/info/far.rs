@@ -41,10 +41,10 @@ fn a_program_costs_six_round_trips_and_a_twelfth_of_its_bytes() {
         .find(|path| Path::new(path).is_file());
     let Some(path) = path else { return absent("python3", "a program of some megabytes is looked into") };
     let (mut session, traffic, _clients) = far(path);
-    let said = run(&mut session, "i;iS;is~main;px 64 @ entry0");
+    let said = run(&mut session, "i;iS;is~main;pd 64 @ entry0");
     assert_eq!(said.err, "");
     let mut near = super::loaded(Path::new(path));
-    let expected = run(&mut near, "iS;is~main;px 64 @ entry0").out;
+    let expected = run(&mut near, "iS;is~main;pd 64 @ entry0").out;
     assert!(said.out.ends_with(&expected), "{}", said.out);
     let size = std::fs::metadata(path).unwrap().len();
     let (trips, received) = (traffic.flights.load(Ordering::SeqCst), traffic.received.load(Ordering::SeqCst));
