@@ -345,6 +345,14 @@ impl State {
         let mut rounds = 0u32;
         loop {
             match sys::wait(tid, libc::WNOHANG) {
+                // It ran into a trap, or made its step, just before it was to stop. That is taken now: who let it go
+                // like this would have it die of the trap.
+                Ok(Some(waited)) if is_plain_stop(waited.status) && sys::has_trap(tid) => {
+                    if sys::request(libc::PTRACE_CONT, tid, 0, 0).is_err() {
+                        return self.put_off(tid, waited.status);
+                    }
+                    continue;
+                }
                 Ok(Some(waited)) => return self.put_off(tid, waited.status),
                 Ok(None) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -462,6 +470,11 @@ impl State {
             self.report(tid, Reason::Signal { number: 0, code: 0, sender: None, address: None });
         }
     }
+}
+
+/// Whether a status is the stop that was asked for, and nothing else.
+fn is_plain_stop(status: i32) -> bool {
+    libc::WIFSTOPPED(status) && status >> 16 == libc::PTRACE_EVENT_STOP && libc::WSTOPSIG(status) == libc::SIGTRAP
 }
 
 fn is_fault(signal: i32) -> bool {

@@ -7,15 +7,19 @@
 
 mod frames;
 mod line;
+mod process;
 
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use line::Waiting;
+use process::Held;
 
 use super::{Seat, ServeOptions, Server, Service};
+use crate::debug::remote;
 use crate::error::{Error, Kind, Result};
 use crate::io::Access;
 use crate::link::{Framed, Link};
@@ -72,6 +76,7 @@ fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()>
         waiting: Waiting::default(),
         latest: None,
         opened: Vec::new(),
+        held: Vec::new(),
     };
     let outcome = state.converse(Framed::new(link, None));
     state.leave();
@@ -98,6 +103,8 @@ struct State<'a> {
     latest: Option<u32>,
     /// What the client opened in a session that it shares.
     opened: Vec<u32>,
+    /// The processes among that.
+    held: Vec<Held>,
 }
 
 impl State<'_> {
@@ -173,6 +180,11 @@ impl State<'_> {
                 Request::Close { fd } => {
                     framed.consume(used);
                     let fd = fd.checked_sub(1);
+                    if let Some(fd) = fd.filter(|fd| self.held.iter().any(|held| held.fd == *fd)) {
+                        self.let_go(fd);
+                        Reply::Close { result: 0 }.encode(framed.queue());
+                        continue;
+                    }
                     let closed = fd.map(|fd| self.session.core().io.close(fd));
                     self.latest = self.latest.filter(|latest| Some(*latest) != fd);
                     let result = if matches!(closed, Some(Ok(()))) { 0 } else { -1 };
@@ -269,15 +281,25 @@ impl State<'_> {
         if path.is_empty() {
             return Err(Error::new(Kind::NotFound, "no file is named"));
         }
-        let uri = Uri::parse(path);
+        // One that is kept needs what it needed when it was opened.
+        let uri = Uri::parse(if remote::ticket(path).is_some() { "dbg://" } else { path });
         let access = Access { write, ..Access::RX };
-        let mut core = self.session.core();
-        if core.io.descriptors().count() >= FILES {
-            return Err(Error::new(Kind::Limit, format!("{FILES} files are open already")));
-        }
-        let open = opening(&core, &self.session.view, &uri, access, &self.seat.cancel)?;
+        let open = {
+            let core = self.session.core();
+            if core.io.descriptors().count() >= FILES {
+                return Err(Error::new(Kind::Limit, format!("{FILES} files are open already")));
+            }
+            opening(&core, &self.session.view, &uri, access, &self.seat.cancel)?
+        };
+        // Without the lock: the line that it was lost on may still hold it.
+        let kept = self.find_process(path)?;
+        let core = self.session.shared();
+        let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
         let before = core.io.current();
-        let fd = core.io.open(&uri, &open)?;
+        let fd = match kept {
+            Some(kept) => self.take_back(&mut core, kept),
+            None => self.open_new(&mut core, &uri, path, &open)?,
+        };
         if self.options.home.is_some() {
             // Others have their maps here and their current file: this client alone sees its file.
             if let Some(before) = before {
@@ -317,6 +339,7 @@ impl State<'_> {
 
     /// Closes what the client opened where others stay.
     fn leave(&mut self) {
+        self.keep_processes();
         let mut core = self.session.core();
         for fd in self.opened.drain(..) {
             // It may be closed already.

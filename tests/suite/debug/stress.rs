@@ -173,9 +173,9 @@ fn visits(rounds: usize) {
         }
         let mut said = String::new();
         child.stdout.take().expect("a pipe").read_to_string(&mut said).expect("it says something");
-        assert_eq!(said, "ok\n", "after {visited} visits");
         // If it ended while it was visited, the tracer, a thread of this process, has collected it.
-        let _ = child.wait();
+        let ended = child.wait();
+        assert_eq!(said, "ok\n", "after {visited} visits: {ended:?}");
         assert!(!Path::new(&format!("/proc/{pid}/exe")).exists());
     }
 }
