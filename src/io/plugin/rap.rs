@@ -1,6 +1,6 @@
 //! `rap://host:port/file`: a file, or any URI, of another session.
 
-mod process;
+pub mod process;
 
 use sha2::{Digest, Sha256};
 

@@ -151,6 +151,17 @@ pub fn descriptor(core: &mut Core, view: &View) -> Option<u32> {
         .find(|fd| core.io.descriptor_mut(*fd).is_ok_and(|descriptor| descriptor.device().target().is_some()))
 }
 
+/// Lets go of all targets: what was started ends, what was attached to goes on as it was found.
+pub fn leave(core: &mut Core) {
+    let all: Vec<u32> = core.io.descriptors().map(|descriptor| descriptor.fd).collect();
+    for fd in all {
+        if core.io.descriptor_mut(fd).is_ok_and(|descriptor| descriptor.device().target().is_some()) {
+            // It is there: it was just seen.
+            let _ = core.io.close(fd);
+        }
+    }
+}
+
 /// The target that commands mean.
 pub fn debugged<'a>(core: &'a mut Core, view: &View) -> Result<Debugged<'a>> {
     let none = || {

@@ -3,9 +3,12 @@
 mod attach;
 mod basics;
 mod devices;
+mod far;
 mod forks;
+mod lost;
 mod points;
 mod stress;
+mod transcripts;
 
 use std::collections::BTreeSet;
 use std::fs;
