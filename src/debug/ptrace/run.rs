@@ -71,6 +71,7 @@ impl State {
         }
         // An interrupt that came too late for the last run is not meant for this one.
         self.shared.take_interrupt();
+        self.show_traps();
         self.place_traps();
         for (tid, plan, deliver) in plans {
             self.set_plan(tid, Some(plan));
@@ -392,6 +393,7 @@ impl State {
         task.running = false;
         let signal = libc::WSTOPSIG(status);
         task.injects = status >> 16 == 0 && signal & 0x80 == 0;
+        task.trapped = status >> 16 == 0 && signal == libc::SIGTRAP;
         match status >> 16 {
             libc::PTRACE_EVENT_STOP => {
                 task.group_stop = Some(signal).filter(|signal| is_group_stop(*signal) && !task.past_stop);
@@ -473,7 +475,7 @@ impl State {
 }
 
 /// Whether a status is the stop that was asked for, and nothing else.
-fn is_plain_stop(status: i32) -> bool {
+pub fn is_plain_stop(status: i32) -> bool {
     libc::WIFSTOPPED(status) && status >> 16 == libc::PTRACE_EVENT_STOP && libc::WSTOPSIG(status) == libc::SIGTRAP
 }
 

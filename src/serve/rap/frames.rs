@@ -247,6 +247,7 @@ impl State<'_> {
             outcome
         })?;
         running.seal()?;
+        self.has_heard();
         // Leaving is the client's to do.
         self.session.view.quit = None;
         let (status, error) = match &outcome {

@@ -50,6 +50,9 @@ const SKIP: u32 = 16 << 20;
 /// How long a client that was turned away may take to read why.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// How often a client that waits in a shared session is told what happened there.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Files that one client may have open.
 const FILES: usize = 256;
 
@@ -77,7 +80,9 @@ fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()>
         latest: None,
         opened: Vec::new(),
         held: Vec::new(),
+        stops: 0,
     };
+    state.stops = state.session.core().debugger.count();
     let outcome = state.converse(Framed::new(link, None));
     state.leave();
     match outcome {
@@ -105,6 +110,8 @@ struct State<'a> {
     opened: Vec<u32>,
     /// The processes among that.
     held: Vec<Held>,
+    /// How many stops of a shared session's targets the client knows of.
+    stops: u64,
 }
 
 impl State<'_> {
@@ -251,10 +258,13 @@ impl State<'_> {
     }
 
     /// Waits for bytes: without end between packets, but not in the middle of one.
-    fn wait(&self, framed: &mut Framed) -> Result<()> {
+    fn wait(&mut self, framed: &mut Framed) -> Result<()> {
         // Nobody may stand in the door for ever either.
         if !framed.arrived().is_empty() || !self.seat.gate.is_open() {
             return framed.fill(Some(self.options.patience));
+        }
+        if self.ours && self.options.home.is_some() {
+            return self.wait_and_tell(framed);
         }
         match framed.fill(Some(Duration::from_secs(1))) {
             Err(error) if error.kind() == Kind::Timeout => {
@@ -263,6 +273,31 @@ impl State<'_> {
             }
             outcome => outcome,
         }
+    }
+
+    /// The same in a session that others share: when they make a process stop, the client hears of it.
+    fn wait_and_tell(&mut self, framed: &mut Framed) -> Result<()> {
+        loop {
+            match framed.fill(Some(LOOK)) {
+                Err(error) if error.kind() == Kind::Timeout => {}
+                outcome => return outcome,
+            }
+            let told = {
+                let debugger = &self.session.core().debugger;
+                let told = debugger.since(self.stops);
+                self.stops = debugger.count();
+                told
+            };
+            if !told.is_empty() && self.allow(Permissions::READ) {
+                told.iter().try_for_each(|line| Answer::Event(line.as_bytes()).encode(0, framed.queue()))?;
+                framed.flush(Some(self.options.patience))?;
+            }
+        }
+    }
+
+    /// What happened while the client's own request ran is no news to it.
+    fn has_heard(&mut self) {
+        self.stops = self.session.core().debugger.count();
     }
 
     fn allow(&self, needed: Permissions) -> bool {

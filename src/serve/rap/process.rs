@@ -10,7 +10,8 @@ use crate::error::{Error, Kind, Result};
 use crate::io::plugin::debug;
 use crate::io::{Access, Open};
 use crate::serve::kept::Kept;
-use crate::session::{Core, Permissions};
+use crate::session::debug::run::tell;
+use crate::session::{Core, Permissions, View};
 use crate::uri::Uri;
 
 /// A process that the client has opened.
@@ -117,7 +118,12 @@ impl State<'_> {
         }
         let answer = {
             let mut core = self.session.core();
-            remote::server::end(process(&mut core, fd)?, &mut earlier)
+            let answer = remote::server::end(process(&mut core, fd)?, &mut earlier);
+            let view = View { descriptor: Some(fd), ..View::default() };
+            // What cannot be described is told by whoever asked.
+            earlier.iter().for_each(|stop| drop(tell(&mut core, &view, stop)));
+            self.stops = core.debugger.count();
+            answer
         };
         if let Some(held) = held {
             held.sent = earlier;

@@ -7,6 +7,8 @@ mod far;
 mod forks;
 mod lost;
 mod points;
+mod sessions;
+mod sharing;
 mod stress;
 mod transcripts;
 
