@@ -38,9 +38,23 @@ fn main() -> ExitCode {
     let add = symbol(&single, "add");
     let (ours, bare) = turns(|| our_hits(&single, "add", 0), || bare_hits(&single, add));
     row("false conditions per second, first of add", ours, bare, 0.75);
-    // Behind `push rbp; mov rbp, rsp` stands what is not carried out in the tracer.
+    // add is: push rbp; mov rbp, rsp; lea rax, [rdi+rsi]; pop rbp; ret.
     let (ours, bare) = turns(|| our_hits(&single, "add", 4), || bare_hits(&single, add + 4));
     row("false conditions per second, inside of add", ours, bare, 0.75);
+    // What is not carried out in the tracer.
+    let (ours, bare) = turns(|| our_hits(&single, "add", 9), || bare_hits(&single, add + 9));
+    row("false conditions per second, at its return", ours, bare, 0.75);
+    match gdb_rates(&single) {
+        Some((steps, hits)) => {
+            row("single steps per second, gdb", turns(|| our_steps(&single), || 0.0).0, steps, 5.0);
+            row("false conditions per second, gdb", turns(|| our_hits(&single, "add", 9), || 0.0).0, hits, 5.0);
+        }
+        None => println!("ABSENT: gdb"),
+    }
+    match radare2_steps(&single) {
+        Some(steps) => row("single steps per second, radare2", our_steps(&single), steps, 5.0),
+        None => println!("ABSENT: radare2"),
+    }
     let (ours, bare) = reads(&single);
     row("64 KiB reads, MiB/s, process_vm_readv", ours, bare, 0.5);
     match attaches(&sleepers) {
@@ -232,6 +246,45 @@ fn reads(program: &Path) -> (f64, f64) {
         }
         (a.max(ours), b.max(rate(begin)))
     })
+}
+
+/// The best time of a few runs of a program, in seconds. `None`: it is not there.
+fn timed(program: &str, arguments: &[&str]) -> Option<f64> {
+    let run = || {
+        let begin = Instant::now();
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().ok().map(|_| begin.elapsed().as_secs_f64())
+    };
+    (0..RUNS).map(|_| run()).try_fold(f64::MAX, |best, time| Some(best.min(time?)))
+}
+
+/// Steps and false conditions a second in gdb, without the time that it takes to start.
+fn gdb_rates(program: &Path) -> Option<(f64, f64)> {
+    const COUNT: u64 = 2_000;
+    let program = program.to_string_lossy();
+    // Both begin at the first breakpoint, and differ in what follows.
+    let run = |what: &[&str]| {
+        let until = ["-nx", "-batch", "-ex", "break add", "-ex", "run 1000000000", "-ex", "delete"];
+        timed("gdb", &[&until[..], what, &["-ex", "kill", &program]].concat())
+    };
+    let rate = |few: &[&str], many: &[&str]| Some(COUNT as f64 / (run(many)? - run(few)?).max(1e-6));
+    let steps = rate(&["-ex", "stepi 1"], &["-ex", &format!("stepi {}", COUNT + 1)])?;
+    let at = |round: u64| format!("break *((char*)&add+9) if $rsi == {round}");
+    let hits = rate(&["-ex", &at(1), "-ex", "continue"], &["-ex", &at(COUNT + 1), "-ex", "continue"])?;
+    Some((steps, hits))
+}
+
+/// Steps a second in radare2.
+fn radare2_steps(program: &Path) -> Option<f64> {
+    const COUNT: u64 = 2_000;
+    let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/radare2/radare2");
+    let named = std::env::var_os("REMORA_RADARE2").map(PathBuf::from);
+    let found = named.into_iter().chain([local, PathBuf::from("/opt/r2/radare2"), PathBuf::from("radare2")]);
+    let radare2 = found.into_iter().find(|path| Command::new(path).arg("-v").stdout(Stdio::null()).status().is_ok())?;
+    let (radare2, program) = (radare2.to_string_lossy().into_owned(), program.to_string_lossy().into_owned());
+    let run = |count: u64| timed(&radare2, &["-N", "-d", "-qc", &format!("ds {count}; dk 9"), &program]);
+    Some(COUNT as f64 / (run(COUNT + 1)? - run(1)?).max(1e-6))
 }
 
 fn attaches(program: &Path) -> Option<(f64, f64)> {

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use breakpoint::{Breakpoint, BreakpointId, Hit, OnHit, Place, Spec, Status, WatchAccess};
 pub use condition::Condition;
 pub use event::{Reason, Stop};
-pub use launch::{Catch, Fork, Launch, Settings};
+pub use launch::{Catch, Fork, Launch, Lost, Settings, Start};
 pub use registers::{Layout, Register, Role};
 pub use signals::Handling;
 

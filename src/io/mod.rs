@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::debug::Target;
+use crate::debug::{Start, Target};
 use crate::error::{Error, Kind, Result};
 use crate::link::Security;
 use crate::output::{Cancel, Executor};
@@ -235,6 +235,8 @@ pub struct Open {
     pub security: Security,
     /// What the user should know about how it went.
     pub notices: Notices,
+    /// How programs are started, and what becomes of processes (`dbg.*`).
+    pub start: Start,
 }
 
 /// Lines for the user that come up where nothing can be printed. Clones collect into the same list.
@@ -263,6 +265,7 @@ impl Default for Open {
             root: None,
             security: Security::default(),
             notices: Notices::default(),
+            start: Start::default(),
         }
     }
 }
@@ -417,13 +420,18 @@ impl Io {
     /// Closes `fd`, drops its maps and what the overlay holds for its physical addresses (see
     /// [`Io::pending_on`]). Another descriptor (the highest) becomes current.
     pub fn close(&mut self, fd: u32) -> Result<()> {
-        self.descriptors.remove(&fd).ok_or_else(|| unknown(fd))?;
+        self.take(fd).map(drop)
+    }
+
+    /// Closes `fd`, and gives out its device.
+    pub fn take(&mut self, fd: u32) -> Result<Box<dyn Device>> {
+        let descriptor = self.descriptors.remove(&fd).ok_or_else(|| unknown(fd))?;
         self.space.remove_descriptor(fd);
         self.overlay.retain(|entry| entry.layer != Layer::Physical(fd));
         if self.current == Some(fd) {
             self.current = self.descriptors.keys().next_back().copied();
         }
-        Ok(())
+        Ok(descriptor.device)
     }
 
     /// The number of the current descriptor.

@@ -15,6 +15,7 @@ mod wide;
 
 use std::io::{self, Read, Write};
 use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use credentials::Token;
@@ -96,20 +97,21 @@ impl Link for Box<dyn Link> {
 }
 
 /// Ends a link from another thread.
+#[derive(Clone)]
 pub struct Breaker {
-    end: Box<dyn Fn() + Send + Sync>,
-    hush: Option<Box<dyn Fn() + Send + Sync>>,
+    end: Arc<dyn Fn() + Send + Sync>,
+    hush: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Breaker {
     /// A breaker that calls `end`, which may be called more than once.
     pub fn new(end: impl Fn() + Send + Sync + 'static) -> Breaker {
-        Breaker { end: Box::new(end), hush: None }
+        Breaker { end: Arc::new(end), hush: None }
     }
 
     /// The same, for a link on which reading alone can be ended by `hush`.
     pub fn with_hush(self, hush: impl Fn() + Send + Sync + 'static) -> Breaker {
-        Breaker { hush: Some(Box::new(hush)), ..self }
+        Breaker { hush: Some(Arc::new(hush)), ..self }
     }
 
     /// Ends the link in both directions.

@@ -498,6 +498,8 @@ impl Program {
             Some(End::Unwritable) => FAILED,
         };
         let status = self.status(status);
+        // Processes, here or over there, are left as they should be, and not as a program leaves that is killed.
+        crate::session::debug::leave(&mut self.session.core());
         if self.arguments.quick {
             // Everything was flushed after its line; the system closes the rest faster.
             std::process::exit(status);

@@ -1,8 +1,10 @@
 //! The flags of servers: one table and one parser for the program's command line and for `=r`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::ServeOptions;
+use crate::debug::Lost;
 use crate::error::{Error, Kind, Result};
 use crate::output::visible;
 use crate::session::Permissions;
@@ -94,6 +96,25 @@ pub const FLAGS: &[Flag] = &[
     ),
     flag("--audit", Some("FILE"), "Append who did what to this file, as JSON lines", |found, path| {
         put(&mut found.options.audit, path)
+    }),
+    flag(
+        "--lost",
+        Some("POLICY"),
+        "What becomes of processes whose client was lost and has not said: keep, continue, detach, kill",
+        |found, name| {
+            let unknown = || {
+                let names: Vec<&str> = Lost::NAMES.iter().map(|(name, _)| *name).collect();
+                Error::new(Kind::Usage, format!("'{}' is no policy", visible(name)))
+                    .hint(format!("known: {}", names.join(", ")))
+            };
+            found.options.lost = Some(Lost::named(name).ok_or_else(unknown)?);
+            Ok(())
+        },
+    ),
+    flag("--lost-time", Some("SECONDS"), "How long such a process waits for its client (600)", |found, seconds| {
+        let bad = || Error::new(Kind::Usage, format!("'{}' is no number of seconds", visible(seconds)));
+        found.options.kept = Duration::from_secs(seconds.parse().map_err(|_| bad())?);
+        Ok(())
     }),
     flag("--insecure", None, "Listen beyond this machine without encryption or credentials", |found, _| {
         found.options.insecure = true;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -11,12 +12,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::gate::{Gate, Rules};
+use super::kept::Keep;
 use super::{ServeOptions, Service};
 use crate::error::{Error, Kind, Result};
 use crate::link::dial::Place;
 use crate::link::{Breaker, Framed, Link, unix};
 use crate::output::{Cancel, visible};
-use crate::session::servers::Guest;
+use crate::session::servers::{self, Guest};
 
 /// How often busy clients are looked after.
 const TICK: Duration = Duration::from_millis(100);
@@ -46,6 +48,7 @@ struct Shared {
     rules: Arc<Rules>,
     state: Mutex<State>,
     changed: Condvar,
+    keep: Arc<Keep>,
 }
 
 /// Numbers for the clients of all servers of this process.
@@ -72,6 +75,9 @@ pub struct Seat {
     pub gate: Arc<Gate>,
     /// Where the client comes from.
     pub peer: String,
+    /// Processes whose clients were lost.
+    pub keep: Arc<Keep>,
+    events: Option<Sender<String>>,
     since: Instant,
     /// The server is stopping.
     leaving: AtomicBool,
@@ -100,8 +106,8 @@ impl Clients {
     /// No clients yet; `rules` are for those that come.
     pub(super) fn under(service: &'static Service, options: ServeOptions, rules: Rules) -> Result<Clients> {
         ask_for_descriptors(options.clients);
-        let rules = Arc::new(rules);
-        let shared = Arc::new(Shared { service, options, rules, state: Mutex::default(), changed: Condvar::new() });
+        let (rules, keep) = (Arc::new(rules), Arc::default());
+        let shared = Arc::new(Shared { service, options, rules, state: Mutex::default(), changed: Condvar::new(), keep });
         let watched = Arc::clone(&shared);
         let watcher = Builder::new()
             .name(format!("{}-watch", service.name))
@@ -154,6 +160,8 @@ impl Clients {
             cancel: Cancel::new(),
             gate,
             peer: link.peer().to_string(),
+            keep: Arc::clone(&self.shared.keep),
+            events: self.shared.options.events.clone(),
             since: Instant::now(),
             leaving: AtomicBool::new(false),
             breaker: link.breaker(),
@@ -204,6 +212,11 @@ impl Clients {
         guests
     }
 
+    /// The processes that wait for lost clients.
+    pub fn kept(&self) -> Vec<servers::Kept> {
+        self.shared.keep.list(self.shared.options.kept)
+    }
+
     /// Ends the connection and the command of one client; `false` when it is not here.
     pub fn disconnect(&self, id: u64) -> bool {
         let state = self.shared.lock();
@@ -244,6 +257,7 @@ impl Clients {
             // A client's panic was reported when it happened.
             let _ = thread.join();
         }
+        self.shared.keep.close();
     }
 }
 
@@ -306,7 +320,7 @@ impl Shared {
         if let Some((_, thread)) = state.seats.remove(&id) {
             state.done.extend(thread);
         }
-        if state.stopping {
+        if state.stopping || !self.keep.is_empty() {
             self.changed.notify_all();
         }
     }
@@ -333,7 +347,7 @@ impl Shared {
     fn watch(&self) {
         let mut state = self.lock();
         while !state.stopping {
-            if state.seats.is_empty() {
+            if state.seats.is_empty() && self.keep.is_empty() {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
@@ -344,6 +358,7 @@ impl Shared {
                 seat.look_after();
             }
             drop(seats);
+            self.keep.look_after(self.options.kept);
             state = self.lock();
         }
     }
@@ -376,6 +391,24 @@ impl Seat {
         let result = work();
         *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;
         result
+    }
+
+    /// Ends the connection, and whatever runs for it, from another thread.
+    pub fn cutter(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let (breaker, cancel) = (self.breaker.clone(), self.cancel.clone());
+        Arc::new(move || {
+            cancel.set();
+            breaker.trip();
+        })
+    }
+
+    /// Tells whoever listens what happens here, or else whoever sees the server's terminal.
+    pub fn tell(&self, what: std::fmt::Arguments<'_>) {
+        match &self.events {
+            // Nobody listens any more when the server is being stopped.
+            Some(events) => drop(events.send(what.to_string())),
+            None => eprintln!("{what}"),
+        }
     }
 
     /// Whether the server is stopping, so that whoever reads from the connection finds its end.

@@ -242,6 +242,11 @@ impl Gate {
         lock(&self.granted).unwrap_or(Permissions::NONE)
     }
 
+    /// Who the client is, by what it has shown.
+    pub(super) fn who(&self) -> String {
+        lock(&self.who).who.clone()
+    }
+
     /// Names the client in the log.
     pub(super) fn call(&self, name: &str) {
         lock(&self.who).who = name.to_string();

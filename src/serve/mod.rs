@@ -9,6 +9,7 @@ mod clients;
 mod gate;
 pub mod gdb;
 mod home;
+mod kept;
 pub mod http;
 mod listener;
 pub mod rap;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::debug::Lost;
 use crate::error::{Error, Kind, Result};
 use crate::link::Link;
 use crate::link::dial::Place;
@@ -134,6 +136,11 @@ pub struct ServeOptions {
     pub home: Option<Arc<Home>>,
     /// Who is told when clients come and go.
     pub events: Option<Sender<String>>,
+    /// What becomes of a process whose client was lost and has not said what it wants; `None`: what was started is
+    /// kept, what was attached to continues.
+    pub lost: Option<Lost>,
+    /// How long it waits for its client.
+    pub kept: Duration,
     /// What debuggers are connected to.
     pub stub: Option<Arc<gdb::Stub>>,
 }
@@ -156,6 +163,8 @@ impl Default for ServeOptions {
             state: None,
             home: None,
             events: None,
+            lost: None,
+            kept: Duration::from_secs(600),
             stub: None,
         }
     }

@@ -84,6 +84,10 @@ impl servers::Server for Running {
         self.server.clients().guests()
     }
 
+    fn kept(&self) -> Vec<servers::Kept> {
+        self.server.clients().kept()
+    }
+
     fn disconnect(&self, guest: u64) -> bool {
         self.server.clients().disconnect(guest)
     }

@@ -1,11 +1,14 @@
 //! What a client may do and reach: permissions by name, the directory it is kept beneath, the URIs it may open.
 
+use std::path::PathBuf;
+
+use crate::debug::{Lost, Start};
 use crate::error::{Error, Kind, Result};
 use crate::io::plugin::{self, Touches};
 use crate::io::{Access, Beneath, Open};
 use crate::link::Security;
 use crate::link::tls::Fingerprint;
-use crate::output::Cancel;
+use crate::output::{Cancel, visible};
 use crate::uri::Uri;
 
 use super::{Core, Permissions, Value, View, config};
@@ -24,7 +27,7 @@ impl Permissions {
     pub fn named(name: &str) -> Result<Permissions> {
         Permissions::NAMES.iter().find(|(known, _)| *known == name).map(|(_, bit)| *bit).ok_or_else(|| {
             let known: Vec<&str> = Permissions::NAMES.iter().map(|(name, _)| *name).collect();
-            Error::new(Kind::Usage, format!("no permission is called '{}'", crate::output::visible(name)))
+            Error::new(Kind::Usage, format!("no permission is called '{}'", visible(name)))
                 .hint(format!("known: {}", known.join(", ")))
         })
     }
@@ -124,7 +127,45 @@ pub fn opening(core: &Core, view: &View, uri: &Uri, access: Access, cancel: &Can
         open.timeout = std::time::Duration::from_millis(milliseconds);
     }
     open.security = security(core, view)?;
+    if uri.as_str().contains("dbg://") || uri.as_str().contains("attach://") {
+        open.start = start(core, view)?;
+    }
     Ok(open)
+}
+
+/// How programs are started, and what becomes of processes (`dbg.*`).
+fn start(core: &Core, view: &View) -> Result<Start> {
+    let text = |name| match option(core, view, name) {
+        Value::Text(text) => Some(text).filter(|text| !text.is_empty()),
+        _ => None,
+    };
+    let is_set = |name| matches!(option(core, view, name), Value::Bool(true));
+    let words = |name| text(name).map(|line| plugin::debug::words(&line)).transpose();
+    let path = |name| text(name).map(PathBuf::from);
+    let mut start = Start { lost: text("dbg.lost").and_then(|name| Lost::named(&name)), ..Start::default() };
+    if let Some(profile) = path("dbg.profile") {
+        let shown = visible(&profile.display().to_string()).into_owned();
+        view.permissions.require(Permissions::FILES, "dbg.profile")?;
+        let said = std::fs::read(&profile).map_err(|error| Error::system(format!("the profile '{shown}'"), &error))?;
+        start.profile(&String::from_utf8_lossy(&said)).map_err(|error| error.context(shown))?;
+    }
+    start.random_addresses |= is_set("dbg.aslr");
+    start.clear_environment |= is_set("dbg.clearenv");
+    start.assign(words("dbg.env").map_err(|error| error.context("dbg.env"))?.unwrap_or_default());
+    if let Some(arguments) = words("dbg.args").map_err(|error| error.context("dbg.args"))? {
+        start.arguments = arguments;
+    }
+    for (name, place) in [
+        ("dbg.dir", &mut start.directory),
+        ("dbg.stdin", &mut start.stdin),
+        ("dbg.stdout", &mut start.stdout),
+        ("dbg.stderr", &mut start.stderr),
+    ] {
+        if let Some(path) = path(name) {
+            *place = Some(path);
+        }
+    }
+    Ok(start)
 }
 
 /// What `view`'s client trusts and shows when it connects. Another machine's client borrows nothing of ours: no
@@ -139,7 +180,7 @@ pub fn security(core: &Core, view: &View) -> Result<Security> {
     if view.reach.schemes.is_some() {
         return Ok(Security { fingerprint, anonymous: true, ..Security::default() });
     }
-    let path = |name| text(name).map(std::path::PathBuf::from);
+    let path = |name| text(name).map(PathBuf::from);
     let identity = match (path("net.certificate"), path("net.key")) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
         // One file may hold both.

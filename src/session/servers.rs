@@ -22,6 +22,10 @@ pub trait Server: Send + Sync {
     }
     /// Who is connected.
     fn guests(&self) -> Vec<Guest>;
+    /// The processes that wait for clients that were lost.
+    fn kept(&self) -> Vec<Kept> {
+        Vec::new()
+    }
     /// Ends a client's connection; `false` when that client is not here.
     fn disconnect(&self, guest: u64) -> bool;
     /// Whether it still takes clients.
@@ -39,6 +43,21 @@ pub struct Guest {
     pub peer: String,
     /// How long it has been here.
     pub connected: Duration,
+}
+
+/// A process whose client was lost.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// As what it was opened.
+    pub uri: String,
+    /// By whom.
+    pub who: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// How long it has waited.
+    pub age: Duration,
+    /// How long it will wait.
+    pub left: Duration,
 }
 
 /// The table of running servers.

@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::hosts::line;
 use crate::error::{Error, Kind, Result};
 use crate::link::private;
-use crate::output::{Executor, Item, Out, Style};
+use crate::output::{Executor, Item, Out, Style, visible};
 use crate::session::context::Args;
 use crate::session::hosts;
-use crate::session::servers::{Guest, Request, Server};
+use crate::session::servers::{Guest, Kept, Request, Server};
 use crate::session::{Session, config};
 
 /// How often a server in the foreground looks for Ctrl-C.
@@ -200,6 +200,18 @@ struct Row {
     service: &'static str,
     address: String,
     clients: Vec<ClientRow>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<KeptRow>,
+}
+
+/// A process whose client was lost.
+#[derive(Serialize)]
+struct KeptRow {
+    uri: String,
+    of: String,
+    running: bool,
+    seconds: u64,
+    left: u64,
 }
 
 #[derive(Serialize)]
@@ -214,6 +226,10 @@ impl Item for Row {
         writeln!(out, "{} - {}://{}/", self.id, self.service, self.address)?;
         self.clients.iter().try_for_each(|client| {
             writeln!(out, "    client {} from {} for {} s", client.id, client.from, client.seconds)
+        })?;
+        self.kept.iter().try_for_each(|kept| {
+            let (uri, of, does) = (visible(&kept.uri), visible(&kept.of), if kept.running { "runs" } else { "stopped" });
+            writeln!(out, "    kept {uri} of {of}: {does}, lost for {} s, {} s left", kept.seconds, kept.left)
         })
     }
 }
@@ -223,11 +239,16 @@ pub fn list(session: &mut Session, _args: &Args, out: &mut Out<'_>) -> Result<()
     let servers = session.core().servers.list();
     servers.into_iter().try_for_each(|(id, server)| {
         let row = |guest: Guest| ClientRow { id: guest.id, from: guest.peer, seconds: guest.connected.as_secs() };
+        let kept = |kept: Kept| {
+            let (seconds, left) = (kept.age.as_secs(), kept.left.as_secs());
+            KeptRow { uri: kept.uri, of: kept.who, running: kept.running, seconds, left }
+        };
         out.item(&Row {
             id,
             service: server.service(),
             address: server.address(),
             clients: server.guests().into_iter().map(row).collect(),
+            kept: server.kept().into_iter().map(kept).collect(),
         })
     })
 }

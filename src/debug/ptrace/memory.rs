@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::guard::Guard;
@@ -27,6 +27,8 @@ pub struct Memory {
     /// Where traps ever were, and what belongs there: a child may be born with one that is gone here by the time its
     /// birth is heard of.
     ever: Mutex<BTreeMap<u64, u8>>,
+    /// The traps are out of the memory for now, though they are in the table.
+    hidden: AtomicBool,
     /// Takes the traps out if we are killed, where the process is to live on.
     guard: OnceLock<Guard>,
     /// Which program it came with: rises with each exec, start and attach; forks keep it.
@@ -43,6 +45,7 @@ impl Memory {
             traps: Mutex::default(),
             count: AtomicUsize::new(0),
             ever: Mutex::default(),
+            hidden: AtomicBool::new(false),
             guard: OnceLock::new(),
             image,
         })
@@ -178,7 +181,8 @@ impl Memory {
         let end = address.saturating_add(data.len() as u64);
         let mut patched = data.to_vec();
         for (at, _) in traps.range(address..end) {
-            patched[(at - address) as usize] = TRAP;
+            let place = &mut patched[(at - address) as usize];
+            *place = self.placed(*place);
         }
         let done = self.write_raw(address, &patched)?;
         let end = address.saturating_add(done as u64);
@@ -204,7 +208,7 @@ impl Memory {
         if let Some(guard) = self.guard.get() {
             guard.add(address, original[0]);
         }
-        if !matches!(self.write_raw(address, &[TRAP]), Ok(1)) {
+        if !matches!(self.write_raw(address, &[self.placed(original[0])]), Ok(1)) {
             self.unguard(address);
             return false;
         }
@@ -239,7 +243,7 @@ impl Memory {
         let traps = self.lock();
         if let Some(original) = traps.get(&address) {
             // The process may be gone.
-            let _ = self.write_raw(address, &[if lifted { *original } else { TRAP }]);
+            let _ = self.write_raw(address, &[if lifted { *original } else { self.placed(*original) }]);
         }
     }
 
@@ -248,7 +252,7 @@ impl Memory {
     pub fn lift_by(&self, tid: sys::Tid, address: u64, lifted: bool) {
         let traps = self.lock();
         let Some(original) = traps.get(&address) else { return };
-        let byte = if lifted { *original } else { TRAP };
+        let byte = if lifted { *original } else { self.placed(*original) };
         let done = sys::peek(tid, address).and_then(|word| sys::poke(tid, address, word & !0xff | u64::from(byte)));
         if done.is_err() {
             drop(traps);
@@ -277,6 +281,27 @@ impl Memory {
     pub fn overwrite(&self, address: u64, data: &[u8]) -> bool {
         let _traps = self.lock();
         matches!(self.write_raw(address, data), Ok(count) if count == data.len())
+    }
+
+    /// Takes all traps out of the memory while nothing runs, or puts them back.
+    pub fn hide(&self, hidden: bool) {
+        let traps = self.lock();
+        if self.hidden.swap(hidden, Ordering::AcqRel) == hidden {
+            return;
+        }
+        for (address, original) in traps.iter() {
+            let mut now = [0];
+            // What was unmapped, or mapped anew, has no trap of ours.
+            let is = self.read_raw(*address, &mut now) == 1 && now[0] == if hidden { TRAP } else { *original };
+            if is {
+                let _ = self.write_raw(*address, &[if hidden { *original } else { TRAP }]);
+            }
+        }
+    }
+
+    /// The byte that is to be where a trap is.
+    fn placed(&self, original: u8) -> u8 {
+        if self.hidden.load(Ordering::Acquire) { original } else { TRAP }
     }
 
     /// Takes all traps out.

@@ -71,6 +71,7 @@ impl State {
         }
         // An interrupt that came too late for the last run is not meant for this one.
         self.shared.take_interrupt();
+        self.show_traps();
         self.place_traps();
         for (tid, plan, deliver) in plans {
             self.set_plan(tid, Some(plan));
@@ -345,6 +346,14 @@ impl State {
         let mut rounds = 0u32;
         loop {
             match sys::wait(tid, libc::WNOHANG) {
+                // It ran into a trap, or made its step, just before it was to stop. That is taken now: who let it go
+                // like this would have it die of the trap.
+                Ok(Some(waited)) if is_plain_stop(waited.status) && sys::has_trap(tid) => {
+                    if sys::request(libc::PTRACE_CONT, tid, 0, 0).is_err() {
+                        return self.put_off(tid, waited.status);
+                    }
+                    continue;
+                }
                 Ok(Some(waited)) => return self.put_off(tid, waited.status),
                 Ok(None) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -384,6 +393,7 @@ impl State {
         task.running = false;
         let signal = libc::WSTOPSIG(status);
         task.injects = status >> 16 == 0 && signal & 0x80 == 0;
+        task.trapped = status >> 16 == 0 && signal == libc::SIGTRAP;
         match status >> 16 {
             libc::PTRACE_EVENT_STOP => {
                 task.group_stop = Some(signal).filter(|signal| is_group_stop(*signal) && !task.past_stop);
@@ -462,6 +472,11 @@ impl State {
             self.report(tid, Reason::Signal { number: 0, code: 0, sender: None, address: None });
         }
     }
+}
+
+/// Whether a status is the stop that was asked for, and nothing else.
+pub fn is_plain_stop(status: i32) -> bool {
+    libc::WIFSTOPPED(status) && status >> 16 == libc::PTRACE_EVENT_STOP && libc::WSTOPSIG(status) == libc::SIGTRAP
 }
 
 fn is_fault(signal: i32) -> bool {

@@ -270,6 +270,9 @@ impl State {
         while Instant::now() < deadline {
             match sys::wait(tid, libc::WNOHANG) {
                 Ok(Some(waited)) if libc::WIFSTOPPED(waited.status) => {
+                    // It may have run into a trap that is gone now.
+                    self.put_off(tid, waited.status);
+                    let _ = self.flush(tid);
                     if sys::detach(tid, 0).is_ok() {
                         return;
                     }

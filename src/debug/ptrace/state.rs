@@ -109,6 +109,8 @@ pub struct Task {
     pub deliver: i32,
     /// Its stop is one at which the kernel takes a signal to deliver.
     pub injects: bool,
+    /// Its stop is that of a trap of ours, with a signal in hand that the program must never see.
+    pub trapped: bool,
     /// A signal that was sent to it because its stop was none of those: passed on without asking.
     pub sent: Option<i32>,
     /// Signals that came at a bad moment, with what the kernel said of them.
@@ -141,6 +143,7 @@ impl Task {
             signal: 0,
             deliver: 0,
             injects: false,
+            trapped: false,
             sent: None,
             deferred: VecDeque::new(),
             passed: None,
@@ -154,6 +157,7 @@ impl Task {
     /// It was set going: nothing that was known of its state holds.
     pub fn went(&mut self) {
         self.running = true;
+        self.trapped = false;
         self.registers = None;
         self.vector = None;
         self.reason = None;
@@ -426,10 +430,49 @@ impl State {
         }
         if !self.runs() {
             self.terminal.take_back();
+            self.make_safe();
         }
         self.shared.bump();
         let core = super::proc::core(thread);
         self.shared.push(Stop { thread, reason, pc, core }, self.runs());
+    }
+
+    /// Everything rests: what was attached to is put into a state in which it would live on if we were killed now.
+    /// Traps are out of its memory until it is resumed, registers are as they should be, and no thread is about to be
+    /// given the signal of a trap.
+    fn make_safe(&mut self) {
+        let attached: Vec<ProcessId> =
+            self.processes.iter().filter(|(_, process)| process.attached).map(|(pid, _)| *pid).collect();
+        for pid in attached {
+            if let Some(process) = self.processes.get(&pid) {
+                process.memory.hide(true);
+            }
+            for tid in self.tids(pid) {
+                let quiet = |task: &Task| task.trapped && !task.running && task.signal == 0 && task.deliver == 0;
+                let whole = |task: &Task| !task.pending.iter().any(|one| matches!(one, Pending::Status(_)));
+                if self.flush(tid).is_err() || !self.tasks.get(&tid).is_some_and(|task| quiet(task) && whole(task)) {
+                    continue;
+                }
+                // From the stop with the signal into one without: it executes nothing in between.
+                let registers = self.tasks.get(&tid).and_then(|task| task.registers);
+                if sys::interrupt(tid).is_err() || sys::request(libc::PTRACE_CONT, tid, 0, 0).is_err() {
+                    continue;
+                }
+                let Ok(waited) = sys::wait_for(tid) else { continue };
+                if super::run::is_plain_stop(waited.status) {
+                    if let Some(task) = self.tasks.get_mut(&tid) {
+                        (task.trapped, task.injects, task.registers) = (false, false, registers);
+                    }
+                } else {
+                    self.put_off(tid, waited.status);
+                }
+            }
+        }
+    }
+
+    /// Traps are where they belong again: something is about to run.
+    pub fn show_traps(&self) {
+        self.processes.values().for_each(|process| process.memory.hide(false));
     }
 
     /// What is done with a signal.

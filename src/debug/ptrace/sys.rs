@@ -114,6 +114,34 @@ pub fn set_signal_info(tid: Tid, bytes: &[u8; SIGNAL_INFO]) -> io::Result<()> {
     with(libc::PTRACE_SETSIGINFO, tid, 0, &raw mut info)
 }
 
+/// Whether a trap that a stopped thread has run into was not reported yet: the stop came first.
+pub fn has_trap(tid: Tid) -> bool {
+    const REQUEST: libc::c_uint = 0x4209;
+    const COUNT: usize = 8;
+    #[repr(C)]
+    struct Wanted {
+        offset: u64,
+        flags: u32,
+        count: i32,
+    }
+    let mut wanted = Wanted { offset: 0, flags: 0, count: COUNT as i32 };
+    let mut found = [[0u64; SIGNAL_INFO / 8]; COUNT];
+    // Signals that come again and again are kept once each, those of real time could be many.
+    while wanted.offset < 64 {
+        // SAFETY: the kernel reads `wanted` and fills at most COUNT of the places.
+        let count = unsafe { libc::ptrace(REQUEST, tid, &raw const wanted, &raw mut found) };
+        let Ok(count) = usize::try_from(count) else { return false };
+        if found.iter().take(count).any(|info| info[0] as i32 == libc::SIGTRAP) {
+            return true;
+        }
+        if count < COUNT {
+            return false;
+        }
+        wanted.offset += COUNT as u64;
+    }
+    false
+}
+
 /// What an event stop tells: the number of a new thread, an exit status.
 pub fn event_message(tid: Tid) -> io::Result<u64> {
     let mut message: libc::c_ulong = 0;

@@ -151,6 +151,7 @@ impl State {
         (task.running, task.deaf) = (false, false);
         let signal = libc::WSTOPSIG(status);
         task.injects = status >> 16 == 0 && signal & 0x80 == 0;
+        task.trapped = status >> 16 == 0 && signal == libc::SIGTRAP;
         match status >> 16 {
             0 if signal == libc::SIGTRAP | 0x80 => self.call(tid),
             0 if signal == libc::SIGTRAP => self.trap(tid),

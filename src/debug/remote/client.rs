@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::super::breakpoint::{Breakpoint, BreakpointId, Hit, Spec};
-use super::super::launch::{Catch, Launch, Settings};
+use super::super::launch::{Catch, Launch, Lost, Settings};
 use super::super::registers::Layout;
 use super::super::signals::Handling;
 use super::super::{
     Abilities, Deliver, Handle, Map, Module, Process, ProcessId, Protection, Reason, Resume, Stop, Target, Thread,
     ThreadId, signals,
 };
-use super::{Call, Channel, PAGE, PIECE, State, Stopped, decode, encode};
+use super::{Call, Channel, Entered, PAGE, PIECE, State, Stopped, decode, encode};
 use crate::error::{Error, Kind, Result};
 use crate::output::Cancel;
 
@@ -58,17 +58,54 @@ impl Inner {
         let key = encode(call)?;
         if !call.is_question() {
             self.forget();
-            return decode(&self.channel.call(&key, None)?);
+            return decode(&self.send(call, &key, None)?);
         }
         if let Some(answer) = self.known.get(&key) {
             return decode(answer);
         }
-        let answer = self.channel.call(&key, None)?;
+        let answer = self.send(call, &key, None)?;
         let value = decode(&answer)?;
         if self.known.len() < KEPT && !self.state.running {
             self.known.insert(key, answer);
         }
         Ok(value)
+    }
+
+    /// Sends a message, over a new line if the old one was lost. Questions, and waiting, are taken up again there.
+    fn send(&mut self, call: &Call, bytes: &[u8], cancel: Option<&Cancel>) -> Result<Vec<u8>> {
+        if self.channel.restore(cancel).inspect_err(|error| self.lose(error))? {
+            self.look_again()?;
+        }
+        let error = match self.channel.call(bytes, cancel) {
+            Err(error) if is_broken(&error) && !cancel.is_some_and(Cancel::is_set) => error,
+            outcome => return outcome,
+        };
+        if !self.channel.restore(cancel).inspect_err(|error| self.lose(error))? {
+            return Err(error);
+        }
+        self.look_again()?;
+        match call {
+            Call::Run(_, milliseconds) => {
+                self.channel.call(&encode(&Call::Run(Vec::new(), *milliseconds))?, cancel)
+            }
+            call if call.is_question() || matches!(call, Call::ReadFile(..)) => self.channel.call(bytes, cancel),
+            _ => Err(Error::new(Kind::Closed, "the line to the process was lost in the middle of that")
+                .hint("it stands again, and the process was kept; look whether it was done")),
+        }
+    }
+
+    /// The line is another one: everything may have changed.
+    fn look_again(&mut self) -> Result<()> {
+        self.forget();
+        self.state = decode(&self.channel.call(&encode(&Call::State)?, None)?)?;
+        Ok(())
+    }
+
+    /// The target is gone for good when the other side says that it does not have it.
+    fn lose(&mut self, error: &Error) {
+        if error.kind() == Kind::NotFound {
+            self.lost(error);
+        }
     }
 
     fn forget(&mut self) {
@@ -85,16 +122,14 @@ impl Inner {
         let milliseconds = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
         let actions = std::mem::take(&mut self.actions);
         self.forget();
-        let answer = self.channel.call(&encode(&Call::Run(actions, milliseconds))?, Some(cancel));
-        let stopped: Stopped = match answer {
-            Ok(answer) => decode(&answer)?,
-            Err(error) => {
-                if matches!(error.kind(), Kind::Closed | Kind::Unreachable | Kind::Protocol) {
-                    self.lost(&error);
-                }
-                return Err(error);
-            }
-        };
+        let call = Call::Run(actions, milliseconds);
+        let answer = self.send(&call, &encode(&call)?, Some(cancel));
+        if answer.as_ref().is_err_and(is_broken) {
+            // Nobody knows what it does now; the next use asks.
+            self.state.running = false;
+        }
+        let answer = answer?;
+        let stopped: Stopped = decode(&answer)?;
         self.state = stopped.state;
         self.stops.extend(stopped.stops);
         for (call, answer) in stopped.known.into_iter().take(KEPT) {
@@ -114,6 +149,11 @@ impl Inner {
         self.state.running = false;
         self.forget();
     }
+}
+
+/// Whether the line, and not the target, is what failed.
+fn is_broken(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Closed | Kind::Unreachable)
 }
 
 impl Line {
@@ -167,8 +207,9 @@ impl Handle for Line {
 }
 
 impl Remote {
-    /// The target that `channel` leads to.
-    pub fn new(channel: Box<dyn Channel>) -> Result<Remote> {
+    /// The target that `channel` leads to. `lost` is what becomes of it when the line is lost for longer than a moment;
+    /// `None`: what is usual there. The number is how many seconds it was kept for whoever comes back, if it was.
+    pub fn enter(channel: Box<dyn Channel>, lost: Option<Lost>) -> Result<(Remote, Option<u64>)> {
         let state = State {
             kind: String::new(),
             abilities: Abilities::default(),
@@ -185,18 +226,30 @@ impl Remote {
             stops: VecDeque::new(),
             actions: Vec::new(),
         };
-        inner.refresh()?;
+        let entered: Entered = decode(&inner.channel.call(&encode(&Call::Enter(lost))?, None)?)?;
+        inner.state = entered.state;
+        if let Some(ticket) = &entered.ticket {
+            inner.channel.hold(ticket);
+        }
         let line = Line {
             running: AtomicBool::new(inner.state.running),
             inner: Mutex::new(inner),
             interrupt: AtomicBool::new(false),
             generation: AtomicU64::new(0),
         };
-        Ok(Remote { line: Arc::new(line) })
+        Ok((Remote { line: Arc::new(line) }, entered.kept))
     }
 
     fn ask<T: for<'a> Deserialize<'a>>(&self, call: &Call) -> Result<T> {
         self.line.lock().ask(call)
+    }
+
+    /// Says goodbye: what was started over there ends now. What cannot be said ends as it would with a lost line.
+    pub fn leave(&self) {
+        let mut inner = self.line.lock();
+        if let Ok(call) = encode(&Call::Leave) {
+            let _ = inner.channel.call(&call, None);
+        }
     }
 
     /// An order, after which the state may be another.
@@ -360,8 +413,8 @@ impl Target for Remote {
         let length = buffer.len().min(PIECE as usize) as u32;
         let inner = &mut *self.line.lock();
         // A file is no part of what a stop changes, and nothing is known of it afterwards either.
-        let call = encode(&Call::ReadFile(process, path.to_string(), offset, length))?;
-        let bytes: Vec<u8> = decode(&inner.channel.call(&call, None)?)?;
+        let call = Call::ReadFile(process, path.to_string(), offset, length);
+        let bytes: Vec<u8> = decode(&inner.send(&call, &encode(&call)?, None)?)?;
         Ok(within(&bytes, buffer))
     }
 

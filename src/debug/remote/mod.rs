@@ -10,7 +10,7 @@ pub mod server;
 use serde::{Deserialize, Serialize};
 
 use super::breakpoint::{BreakpointId, Spec};
-use super::launch::{Catch, Launch, Settings};
+use super::launch::{Catch, Launch, Lost, Settings};
 use super::signals::Handling;
 use super::{Abilities, Deliver, ProcessId, Protection, Resume, Stop, ThreadId};
 use crate::error::{Error, Kind, Result};
@@ -93,6 +93,10 @@ pub enum Call {
     Detach(ProcessId, Deliver),
     /// `()`.
     Kill(ProcessId),
+    /// The first message: what is done when this client is lost (`None`: what is usual there). [`Entered`].
+    Enter(Option<Lost>),
+    /// The last one: the client needs the target no more. `()`.
+    Leave,
 }
 
 impl Call {
@@ -133,6 +137,35 @@ pub struct State {
     pub signals: Vec<Handling>,
 }
 
+/// By what a client that lost its line finds its target again.
+pub type Ticket = [u8; 16];
+
+/// The answer to the first message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entered {
+    /// What is known now.
+    pub state: State,
+    /// `None`: a target whose client was lost is not kept there.
+    pub ticket: Option<Ticket>,
+    /// How many seconds it was kept for whoever comes back, if it was.
+    pub kept: Option<u64>,
+}
+
+/// The URI by which the target with `ticket` is opened again.
+pub fn kept(ticket: &Ticket) -> String {
+    ticket.iter().fold(KEPT.to_string(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// The ticket in such a URI. `None`: it is another one.
+pub fn ticket(uri: &str) -> Option<Ticket> {
+    let digits = uri.strip_prefix(KEPT)?.as_bytes();
+    let mut ticket = Ticket::default();
+    faster_hex::hex_decode(digits, &mut ticket).ok().filter(|()| digits.len() == 32)?;
+    Some(ticket)
+}
+
+const KEPT: &str = "kept://";
+
 /// How a wait ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {
@@ -148,6 +181,14 @@ pub struct Stopped {
 pub trait Channel: Send {
     /// Sends `call` and waits for its answer. With `cancel` the wait ends early, and the channel stays as it was.
     fn call(&mut self, call: &[u8], cancel: Option<&Cancel>) -> Result<Vec<u8>>;
+
+    /// Makes a line that was lost again: `true` when that was necessary. [`Kind::NotFound`]: the target is gone.
+    fn restore(&mut self, _cancel: Option<&Cancel>) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// The line leads to the target with `ticket` from now on.
+    fn hold(&mut self, _ticket: &Ticket) {}
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::{Role, Target, ThreadId};
-use super::{Call, PAGE, PIECE, State, Stopped, decode, encode};
+use super::super::{Role, Stop, Target, ThreadId};
+use super::{Call, Entered, PAGE, PIECE, State, Stopped, Ticket, decode, encode};
 use crate::error::{Error, Kind, Result};
 use crate::output::Cancel;
 
@@ -62,6 +62,8 @@ pub fn answer(target: &mut dyn Target, call: Call) -> Result<Vec<u8>> {
         Call::Attach(process) => encode(&target.attach(process)?),
         Call::Detach(process, deliver) => encode(&target.detach(process, deliver)?),
         Call::Kill(process) => encode(&target.kill(process)?),
+        Call::Enter(_) => enter(target, None, None),
+        Call::Leave => Err(Error::new(Kind::Protocol, "a target cannot be left from within")),
     }
 }
 
@@ -86,6 +88,16 @@ fn state(target: &mut dyn Target) -> State {
     }
 }
 
+/// Answers [`Call::Enter`].
+pub fn enter(target: &mut dyn Target, ticket: Option<Ticket>, kept: Option<u64>) -> Result<Vec<u8>> {
+    encode(&Entered { state: state(target), ticket, kept })
+}
+
+/// Answers [`Call::Leave`].
+pub fn left() -> Result<Vec<u8>> {
+    encode(&())
+}
+
 /// The first half of [`Call::Run`], with the target: how long to wait.
 pub fn begin(target: &mut dyn Target, actions: &[super::Resume], milliseconds: u32) -> Result<Instant> {
     if !actions.is_empty() {
@@ -103,8 +115,9 @@ pub fn wait(handle: &dyn super::super::Handle, deadline: Instant, cancel: &Cance
 }
 
 /// The second half, with the target: what happened, and what the other side will want to know about it.
-pub fn end(target: &mut dyn Target) -> Result<Vec<u8>> {
-    let mut stops = Vec::new();
+/// `earlier` are stops that may not have reached it; afterwards it holds all that were sent now.
+pub fn end(target: &mut dyn Target, earlier: &mut Vec<Stop>) -> Result<Vec<u8>> {
+    let mut stops = std::mem::take(earlier);
     while let Some(stop) = target.take_stop()? {
         stops.push(stop);
     }
@@ -112,6 +125,7 @@ pub fn end(target: &mut dyn Target) -> Result<Vec<u8>> {
         Some(thread) => known(target, thread),
         None => Vec::new(),
     };
+    earlier.clone_from(&stops);
     encode(&Stopped { stops, state: state(target), known })
 }
 

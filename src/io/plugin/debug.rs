@@ -86,8 +86,23 @@ pub fn wanted(uri: &Uri) -> Result<Wanted> {
     Ok(Wanted::Program(Box::new(Launch::new(program, words.collect()))))
 }
 
-fn open(uri: &Uri, _open: &Open) -> Result<Box<dyn Device>> {
-    device(&wanted(uri)?)
+fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
+    match wanted(uri)? {
+        Wanted::Program(launch) => device(&Wanted::Program(Box::new(open.start.launch(*launch)?))),
+        process => device(&process),
+    }
+}
+
+/// A target without a process, for whoever starts one in it.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub fn empty() -> Result<Box<dyn Device>> {
+    Ok(Box::new(Debugged::new(Box::new(crate::debug::ptrace::Ptrace::new()?))))
+}
+
+/// A target without a process, for whoever starts one in it.
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+pub fn empty() -> Result<Box<dyn Device>> {
+    device(&Wanted::Process(0))
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -1,10 +1,12 @@
 //! `rap://host:port/file`: a file, or any URI, of another session.
 
-mod process;
+pub mod process;
 
 use sha2::{Digest, Sha256};
 
+use super::debug::{self, Wanted};
 use super::{Plugin, Touches, short};
+use crate::debug::Launch;
 use crate::error::{Error, Kind, Result};
 use crate::io::{Access, Device, Info, Latency, Open, Read, SearchRequest};
 use crate::link::dial::{Place, dial_with_token};
@@ -54,6 +56,21 @@ pub fn connect(uri: &Uri, flags: u8, open: &Open) -> Result<Client> {
     Client::connect(Box::new(dial), target)
 }
 
+/// What is to be started over there, when it is a program and not in the usual way.
+fn launch(uri: &Uri, open: &Open) -> Result<Option<Launch>> {
+    if open.start.is_usual() {
+        return Ok(None);
+    }
+    let file = Place::parse("rap", uri)?.and_then(|(_, file)| file).unwrap_or_default();
+    match file.strip_prefix("dbg://") {
+        Some(_) => match debug::wanted(&Uri::parse(&file))? {
+            Wanted::Program(launch) => open.start.launch(*launch).map(Some),
+            Wanted::Process(_) => Ok(None),
+        },
+        None => Ok(None),
+    }
+}
+
 /// The permission bits as OPEN carries them.
 pub fn flags(access: Access) -> u8 {
     let bit = |on, bit| if on { bit } else { 0 };
@@ -74,10 +91,18 @@ impl Remote {
 }
 
 fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
-    let client = connect(uri, flags(open.access), open)?;
+    // How a program is started is said in words of its own, and not in the URI.
+    let launch = launch(uri, open)?;
+    let bare = launch.as_ref().and_then(|_| uri.as_str().find("dbg://"));
+    let shorter = bare.map(|at| Uri::parse(&uri.as_str()[..at + "dbg://".len()]));
+    let client = connect(shorter.as_ref().unwrap_or(uri), flags(open.access), open)?;
     // What is opened by a URI there may be a process; a path is a file.
     if client.target().path.contains("://") && client.reaches_processes() {
-        return process::open(client, open.access);
+        return process::open(client, open, launch.as_ref());
+    }
+    if launch.is_some() {
+        return Err(Error::new(Kind::Unsupported, "that server cannot start programs in the way of dbg.*")
+            .hint("set these options back, or start the program there with its own"));
     }
     Ok(Box::new(Remote::new(client, open.access)))
 }

@@ -11,6 +11,20 @@ impl Client {
         self.speaks(Op::Target)
     }
 
+    /// From now on every new connection opens `path` instead.
+    pub fn aim(&mut self, path: String) {
+        self.target.path = path;
+    }
+
+    /// Makes the connection anew, and opens the file again.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub fn connect_again(&mut self, cancel: &Cancel) -> Result<()> {
+        self.drop_connection();
+        self.establish(cancel)
+    }
+
     /// Passes a message to the process behind the opened file and waits for the answer, as long as it takes. `cancel`
     /// ends the wait over there, and the answer says how far it came.
     ///

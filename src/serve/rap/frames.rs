@@ -7,8 +7,7 @@ use std::time::Instant;
 use super::State;
 use super::line::{Line, Notes, Output, Running, Told};
 use crate::commands::hash;
-use crate::debug::Target;
-use crate::debug::remote::{self, Call};
+use crate::debug::remote;
 use crate::error::{Error, Kind, Result};
 use crate::io::scan::{Extent, Keyword, Pattern, Scan, Source, Stretch, Wanted};
 use crate::io::{Descriptor, Io, Latency, Layer, Read, SearchRequest, Settings};
@@ -25,7 +24,7 @@ const CHUNK: usize = 1 << 20;
 
 /// What a descriptor in a request stands for.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+pub(super) enum Place {
     /// A descriptor of the session.
     File(u32),
     /// Its address space.
@@ -100,7 +99,7 @@ impl State<'_> {
     }
 
     /// What `descriptor` stands for, once the client may look at it.
-    fn place(&self, descriptor: i32, needed: Permissions) -> Result<Place> {
+    pub(super) fn place(&self, descriptor: i32, needed: Permissions) -> Result<Place> {
         self.session.view.permissions.require(needed, "rap")?;
         let number = match descriptor {
             SPACE => return Ok(Place::Space),
@@ -248,6 +247,7 @@ impl State<'_> {
             outcome
         })?;
         running.seal()?;
+        self.has_heard();
         // Leaving is the client's to do.
         self.session.view.quit = None;
         let (status, error) = match &outcome {
@@ -301,26 +301,6 @@ impl State<'_> {
     fn finished(&mut self, running: Running) -> Framed {
         self.waiting = running.waiting;
         running.framed
-    }
-
-    /// Answers a message to the process behind `descriptor`. The session is free while the process runs.
-    fn process(&mut self, descriptor: i32, call: Call) -> Result<Vec<u8>> {
-        let Place::File(fd) = self.place(descriptor, Permissions::DEBUG)? else { return Err(no_process()) };
-        if !matches!(call, Call::Run(..)) {
-            let mut core = self.session.core();
-            return remote::server::answer(process(&mut core, fd)?, call);
-        }
-        let Call::Run(actions, milliseconds) = call else { return Err(no_process()) };
-        let (handle, deadline) = {
-            let mut core = self.session.core();
-            let target = process(&mut core, fd)?;
-            let deadline = remote::server::begin(target, &actions, milliseconds)?;
-            (target.handle(), deadline)
-        };
-        let cancel = self.seat.cancel.clone();
-        remote::server::wait(&*handle, deadline, &cancel)?;
-        let mut core = self.session.core();
-        remote::server::end(process(&mut core, fd)?)
     }
 
     fn digest(&mut self, line: &Line, descriptor: i32, address: u64, length: u64, algorithm: &str) -> Result<String> {
@@ -422,15 +402,6 @@ impl Source for File<'_> {
         let io: &mut Io = &mut self.session.core().io;
         io.stretch(&settings, address, buffer)
     }
-}
-
-/// The process behind a descriptor.
-fn process(core: &mut Core, fd: u32) -> Result<&mut dyn Target> {
-    core.io.descriptor_mut(fd)?.device().target().ok_or_else(no_process)
-}
-
-fn no_process() -> Error {
-    Error::new(Kind::Unsupported, "no process is behind that")
 }
 
 fn write_through(descriptor: &mut Descriptor, address: u64, data: &[u8]) -> Result<usize> {

@@ -7,15 +7,19 @@
 
 mod frames;
 mod line;
+mod process;
 
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use line::Waiting;
+use process::Held;
 
 use super::{Seat, ServeOptions, Server, Service};
+use crate::debug::remote;
 use crate::error::{Error, Kind, Result};
 use crate::io::Access;
 use crate::link::{Framed, Link};
@@ -46,6 +50,9 @@ const SKIP: u32 = 16 << 20;
 /// How long a client that was turned away may take to read why.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// How often a client that waits in a shared session is told what happened there.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Files that one client may have open.
 const FILES: usize = 256;
 
@@ -72,7 +79,10 @@ fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()>
         waiting: Waiting::default(),
         latest: None,
         opened: Vec::new(),
+        held: Vec::new(),
+        stops: 0,
     };
+    state.stops = state.session.core().debugger.count();
     let outcome = state.converse(Framed::new(link, None));
     state.leave();
     match outcome {
@@ -98,6 +108,10 @@ struct State<'a> {
     latest: Option<u32>,
     /// What the client opened in a session that it shares.
     opened: Vec<u32>,
+    /// The processes among that.
+    held: Vec<Held>,
+    /// How many stops of a shared session's targets the client knows of.
+    stops: u64,
 }
 
 impl State<'_> {
@@ -173,6 +187,11 @@ impl State<'_> {
                 Request::Close { fd } => {
                     framed.consume(used);
                     let fd = fd.checked_sub(1);
+                    if let Some(fd) = fd.filter(|fd| self.held.iter().any(|held| held.fd == *fd)) {
+                        self.let_go(fd);
+                        Reply::Close { result: 0 }.encode(framed.queue());
+                        continue;
+                    }
                     let closed = fd.map(|fd| self.session.core().io.close(fd));
                     self.latest = self.latest.filter(|latest| Some(*latest) != fd);
                     let result = if matches!(closed, Some(Ok(()))) { 0 } else { -1 };
@@ -239,10 +258,13 @@ impl State<'_> {
     }
 
     /// Waits for bytes: without end between packets, but not in the middle of one.
-    fn wait(&self, framed: &mut Framed) -> Result<()> {
+    fn wait(&mut self, framed: &mut Framed) -> Result<()> {
         // Nobody may stand in the door for ever either.
         if !framed.arrived().is_empty() || !self.seat.gate.is_open() {
             return framed.fill(Some(self.options.patience));
+        }
+        if self.ours && self.options.home.is_some() {
+            return self.wait_and_tell(framed);
         }
         match framed.fill(Some(Duration::from_secs(1))) {
             Err(error) if error.kind() == Kind::Timeout => {
@@ -251,6 +273,31 @@ impl State<'_> {
             }
             outcome => outcome,
         }
+    }
+
+    /// The same in a session that others share: when they make a process stop, the client hears of it.
+    fn wait_and_tell(&mut self, framed: &mut Framed) -> Result<()> {
+        loop {
+            match framed.fill(Some(LOOK)) {
+                Err(error) if error.kind() == Kind::Timeout => {}
+                outcome => return outcome,
+            }
+            let told = {
+                let debugger = &self.session.core().debugger;
+                let told = debugger.since(self.stops);
+                self.stops = debugger.count();
+                told
+            };
+            if !told.is_empty() && self.allow(Permissions::READ) {
+                told.iter().try_for_each(|line| Answer::Event(line.as_bytes()).encode(0, framed.queue()))?;
+                framed.flush(Some(self.options.patience))?;
+            }
+        }
+    }
+
+    /// What happened while the client's own request ran is no news to it.
+    fn has_heard(&mut self) {
+        self.stops = self.session.core().debugger.count();
     }
 
     fn allow(&self, needed: Permissions) -> bool {
@@ -269,15 +316,25 @@ impl State<'_> {
         if path.is_empty() {
             return Err(Error::new(Kind::NotFound, "no file is named"));
         }
-        let uri = Uri::parse(path);
+        // One that is kept needs what it needed when it was opened.
+        let uri = Uri::parse(if remote::ticket(path).is_some() { "dbg://" } else { path });
         let access = Access { write, ..Access::RX };
-        let mut core = self.session.core();
-        if core.io.descriptors().count() >= FILES {
-            return Err(Error::new(Kind::Limit, format!("{FILES} files are open already")));
-        }
-        let open = opening(&core, &self.session.view, &uri, access, &self.seat.cancel)?;
+        let open = {
+            let core = self.session.core();
+            if core.io.descriptors().count() >= FILES {
+                return Err(Error::new(Kind::Limit, format!("{FILES} files are open already")));
+            }
+            opening(&core, &self.session.view, &uri, access, &self.seat.cancel)?
+        };
+        // Without the lock: the line that it was lost on may still hold it.
+        let kept = self.find_process(path)?;
+        let core = self.session.shared();
+        let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
         let before = core.io.current();
-        let fd = core.io.open(&uri, &open)?;
+        let fd = match kept {
+            Some(kept) => self.take_back(&mut core, kept),
+            None => self.open_new(&mut core, &uri, path, &open)?,
+        };
         if self.options.home.is_some() {
             // Others have their maps here and their current file: this client alone sees its file.
             if let Some(before) = before {
@@ -317,6 +374,7 @@ impl State<'_> {
 
     /// Closes what the client opened where others stay.
     fn leave(&mut self) {
+        self.keep_processes();
         let mut core = self.session.core();
         for fd in self.opened.drain(..) {
             // It may be closed already.

@@ -8,7 +8,7 @@ pub mod names;
 pub mod run;
 pub mod unwind;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use super::{Core, View};
@@ -19,6 +19,35 @@ use crate::error::{Error, Kind, Result};
 #[derive(Default)]
 pub struct Debugger {
     notes: BTreeMap<u32, Notes>,
+    /// The last stops, as they are told to those who share the session and did not cause them.
+    told: VecDeque<String>,
+    /// How many there ever were.
+    count: u64,
+}
+
+/// Stops that are kept for those who look later.
+const TOLD: usize = 16;
+
+impl Debugger {
+    /// A target of the session has stopped: `line` tells how.
+    pub fn tell(&mut self, line: String) {
+        if self.told.len() >= TOLD {
+            self.told.pop_front();
+        }
+        self.told.push_back(line);
+        self.count += 1;
+    }
+
+    /// How many stops were told so far.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The stops since there were `count`, as far as they are kept.
+    pub fn since(&self, count: u64) -> Vec<String> {
+        let new = usize::try_from(self.count.saturating_sub(count)).unwrap_or(TOLD).min(self.told.len());
+        self.told.iter().skip(self.told.len() - new).cloned().collect()
+    }
 }
 
 /// What the session remembers of one target.
@@ -149,6 +178,17 @@ pub fn descriptor(core: &mut Core, view: &View) -> Option<u32> {
         .into_iter()
         .chain(rest.into_iter().rev())
         .find(|fd| core.io.descriptor_mut(*fd).is_ok_and(|descriptor| descriptor.device().target().is_some()))
+}
+
+/// Lets go of all targets: what was started ends, what was attached to goes on as it was found.
+pub fn leave(core: &mut Core) {
+    let all: Vec<u32> = core.io.descriptors().map(|descriptor| descriptor.fd).collect();
+    for fd in all {
+        if core.io.descriptor_mut(fd).is_ok_and(|descriptor| descriptor.device().target().is_some()) {
+            // It is there: it was just seen.
+            let _ = core.io.close(fd);
+        }
+    }
 }
 
 /// The target that commands mean.

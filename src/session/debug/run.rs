@@ -7,7 +7,7 @@ use super::{Debugged, debugged};
 use crate::debug::{Reason, Resume, Stop, WatchAccess, signals};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Cancel, Executor, Out};
-use crate::session::{Session, Value, config};
+use crate::session::{Core, Session, Value, View, config};
 
 /// How long an interrupted process may take to stop.
 const STOPPING: Duration = Duration::from_secs(5);
@@ -102,6 +102,7 @@ fn settle(session: &mut Session, stop: &Stop) -> Result<()> {
             Value::Number(bytes) => bytes,
             _ => 0,
         };
+        tell(core, view, stop)?;
         let mut debugged = debugged(core, view)?;
         debugged.notes.stop = Some(stop.clone());
         if debugged.target.current().is_none() {
@@ -114,6 +115,20 @@ fn settle(session: &mut Session, stop: &Stop) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Keeps a stop for those who share the session and did not wait for it.
+pub fn tell(core: &mut Core, view: &View, stop: &Stop) -> Result<()> {
+    let mut lines = describe(&mut debugged(core, view)?, stop)?;
+    if lines.is_empty() {
+        lines.push(format!("({}) stopped{}", stop.thread, place(stop)));
+    }
+    core.debugger.tell(lines.join("; "));
+    Ok(())
+}
+
+fn place(stop: &Stop) -> String {
+    stop.pc.map(|pc| format!(" at 0x{pc:08x}")).unwrap_or_default()
 }
 
 /// Runs the commands of the breakpoints at which it stopped. `true`: all of them want to go on.
@@ -144,7 +159,7 @@ fn report(session: &mut Session, out: &mut Out<'_>, stop: &Stop) -> Result<()> {
 /// The lines that tell a stop.
 pub fn describe(debugged: &mut Debugged<'_>, stop: &Stop) -> Result<Vec<String>> {
     let process = stop.thread.process;
-    let at = stop.pc.map(|pc| format!(" at 0x{pc:08x}")).unwrap_or_default();
+    let at = place(stop);
     Ok(match &stop.reason {
         Reason::Breakpoint { address, .. } => vec![format!("hit breakpoint at: 0x{address:x}")],
         Reason::Watch { address, access, .. } => {

@@ -211,6 +211,73 @@ fn the_debugger_that_is_killed() {
     }
 }
 
+/// The other side of the next test: stops its victim at a breakpoint in its loop.
+#[test]
+fn the_debugger_that_is_killed_at_a_stop() {
+    let Ok(victim) = std::env::var(STOPPED) else { return };
+    let pid = victim.parse().expect("a process's number");
+    let program = fixture("single").expect("it was compiled for the other side");
+    let mut debugged = Watched::attach(&program, pid);
+    let add = debugged.symbol("add");
+    for address in [add, add + 1, add + 4] {
+        debugged.insert(address);
+    }
+    for _ in 0..5 {
+        assert!(matches!(debugged.go(), Reason::Breakpoint { .. }));
+    }
+    println!("stopped");
+    std::io::stdout().flush().unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Says to it which process it is to debug.
+const STOPPED: &str = "REMORA_TEST_STOPPED";
+
+#[test]
+fn a_process_that_is_stopped_lives_on_when_its_debugger_is_killed() {
+    let Some(program) = fixture("single") else { return };
+    for _ in 0..5 {
+        let mut child = Command::new(&program)
+            .arg("2000000000")
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let own = std::env::current_exe().expect("this is a program");
+        let mut debugger = Command::new(own)
+            .args(["--exact", "debug::attach::the_debugger_that_is_killed_at_a_stop", "--nocapture"])
+            .env(STOPPED, child.id().to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let output = BufReader::new(debugger.stdout.take().expect("a pipe"));
+        let stopped = output.lines().map_while(Result::ok).any(|line| line.contains("stopped"));
+        debugger.kill().expect("it can be killed");
+        debugger.wait().expect("it ends");
+        assert!(stopped);
+        // It runs through the places where the breakpoints were, and is not harmed.
+        let used = |pid: u32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is there");
+            let fields: Vec<&str> = stat[stat.rfind(')').expect("a name") + 2..].split(' ').collect();
+            (fields[0].to_string(), fields[11].parse::<u64>().expect("a number"))
+        };
+        let (_, before) = used(child.id());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (state, now) = used(child.id());
+            assert!(!"ZXtT".contains(&state), "it is {state}: {:?}", child.try_wait());
+            if now > before + 3 {
+                break;
+            }
+            assert!(Instant::now() < deadline, "it does not run");
+            std::thread::yield_now();
+        }
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+}
+
 #[test]
 fn traps_do_not_outlive_a_killed_debugger() {
     let Some(program) = fixture("sleepers") else { return };

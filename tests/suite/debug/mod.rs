@@ -3,9 +3,14 @@
 mod attach;
 mod basics;
 mod devices;
+mod far;
 mod forks;
+mod lost;
 mod points;
+mod sessions;
+mod sharing;
 mod stress;
+mod transcripts;
 
 use std::collections::BTreeSet;
 use std::fs;

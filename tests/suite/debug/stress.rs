@@ -168,14 +168,34 @@ fn visits(rounds: usize) {
             let _ = handle.wait(Some(Instant::now() + Duration::from_millis(2)), &Cancel::new());
             if visited % 4 == 0 {
                 handle.interrupt().unwrap();
-                let _ = target.wait(Some(Instant::now() + PATIENCE), &Cancel::new()).unwrap();
+                let mut stop = target.wait(Some(Instant::now() + PATIENCE), &Cancel::new()).unwrap();
+                // One thread is stepped: alone first, then among the others.
+                for others in [false, true] {
+                    if stop.take().is_none_or(|stop| stop.reason.is_end()) {
+                        break;
+                    }
+                    let Some(thread) = target.current() else { break };
+                    let step = Resume { action: Action::Step { count: 20 }, ..Resume::step(thread) };
+                    let steps = if others { vec![step, Resume::ALL] } else { vec![step] };
+                    // The process may end at any time.
+                    if target.resume(&steps).is_err() {
+                        break;
+                    }
+                    let handle = target.handle();
+                    let short = Instant::now() + Duration::from_millis(50);
+                    if !handle.wait(Some(short), &Cancel::new()).unwrap() {
+                        // It sleeps in a system call.
+                        handle.interrupt().unwrap();
+                    }
+                    stop = target.wait(Some(Instant::now() + PATIENCE), &Cancel::new()).unwrap();
+                }
             }
         }
         let mut said = String::new();
         child.stdout.take().expect("a pipe").read_to_string(&mut said).expect("it says something");
-        assert_eq!(said, "ok\n", "after {visited} visits");
         // If it ended while it was visited, the tracer, a thread of this process, has collected it.
-        let _ = child.wait();
+        let ended = child.wait();
+        assert_eq!(said, "ok\n", "after {visited} visits: {ended:?}");
         assert!(!Path::new(&format!("/proc/{pid}/exe")).exists());
     }
 }
@@ -191,7 +211,11 @@ fn hot_of(target: &mut remora::debug::ptrace::Ptrace, program: &Path) -> u64 {
 
 #[test]
 fn a_busy_process_is_visited_many_times() {
-    // `cargo xtask soak` asks for more.
-    let rounds = std::env::var("REMORA_SOAK").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(20);
-    visits(rounds);
+    visits(20);
+}
+
+#[test]
+#[ignore = "takes minutes; cargo xtask soak runs it"]
+fn a_busy_process_is_visited_a_thousand_times() {
+    visits(1000);
 }

@@ -62,7 +62,12 @@ pub fn distant(latency: Duration, path: &str) -> (Client, Arc<AtomicU64>, Arc<Cl
 
 /// The same with all that is counted, for any target.
 pub fn counted(latency: Duration, target: Target) -> (Client, Traffic, Arc<Clients>) {
-    let clients = Arc::new(Clients::new(&serve::rap::SERVICE, ServeOptions::default()).unwrap());
+    counted_with(ServeOptions::default(), latency, target)
+}
+
+/// The same of a server with `options`.
+pub fn counted_with(options: ServeOptions, latency: Duration, target: Target) -> (Client, Traffic, Arc<Clients>) {
+    let clients = Arc::new(Clients::new(&serve::rap::SERVICE, options).unwrap());
     let traffic = Traffic::default();
     let (admitting, counting) = (Arc::clone(&clients), traffic.clone());
     let dial = move |_: &Cancel| -> Result<Box<dyn Link>> {

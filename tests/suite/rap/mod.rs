@@ -48,6 +48,11 @@ impl Running {
         Running { server, thread: Some(std::thread::spawn(move || running.run())) }
     }
 
+    /// Its clients.
+    pub fn clients(&self) -> &Clients {
+        self.server.clients()
+    }
+
     /// `127.0.0.1:port`.
     pub fn place(&self) -> String {
         self.server.address().to_string()
@@ -69,7 +74,7 @@ impl Drop for Running {
     }
 }
 
-fn target(place: &str, path: &str, flags: u8) -> Target {
+pub fn target(place: &str, path: &str, flags: u8) -> Target {
     Target {
         place: place.to_string(),
         path: path.to_string(),
@@ -79,7 +84,7 @@ fn target(place: &str, path: &str, flags: u8) -> Target {
     }
 }
 
-fn connect(place: &str, path: &str, flags: u8) -> Result<Client> {
+pub fn connect(place: &str, path: &str, flags: u8) -> Result<Client> {
     let authority = Authority::parse(place).unwrap();
     let dial = move |cancel: &Cancel| remora::link::connect(&authority, Duration::from_secs(60), cancel);
     Client::connect(Box::new(dial), target(place, path, flags))

@@ -21,14 +21,14 @@ use crate::harness::{program, run, session};
 use crate::rap::Running;
 
 /// A session that may start servers, on `malloc://512`.
-fn host() -> Session {
+pub fn host() -> Session {
     let mut session = session("malloc://512");
     remora::serve::offer(&mut session);
     session
 }
 
 /// The place in what a starting server printed: `rap: listening at 127.0.0.1:1234`.
-fn place(said: &str) -> String {
+pub fn place(said: &str) -> String {
     let at = said.find("listening at ").unwrap_or_else(|| panic!("no server: {said:?}"));
     said[at + 13..].lines().next().unwrap().to_string()
 }

@@ -3,6 +3,7 @@
 //!
 //! Another architecture is another folder with the same public names.
 
+mod emulate;
 pub mod layout;
 pub mod vector;
 
@@ -208,7 +209,7 @@ pub fn emulate(code: &[u8], registers: &mut General, memory: &Memory) -> bool {
             registers.0[ENCODED[to]] = registers.0[ENCODED[from]];
             (3, None)
         }
-        _ => return false,
+        _ => return emulate::emulate(code, registers),
     };
     if let Some(pushed) = effect {
         let place = registers.sp().wrapping_sub(8);

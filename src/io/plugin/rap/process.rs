@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Remote as File;
-use crate::debug::remote::Channel;
+use crate::debug::remote::{Channel, Ticket, kept};
 use crate::debug::remote::client::Remote;
-use crate::debug::{Target, cannot};
+use crate::debug::{Launch, Target, cannot};
 use crate::error::{Error, Kind, Result};
-use crate::io::{Access, Device, Info, Latency};
+use crate::io::{Access, Device, Info, Latency, Open};
 use crate::link::rap::Client;
 use crate::output::{Cancel, Executor, Out, Outcome};
 
@@ -23,33 +23,64 @@ impl Line {
 
 struct Messages {
     line: Line,
-    /// The connection was lost, and the process with it: a new connection would start another one.
+    /// The server keeps the process for a while when the connection is lost.
+    kept: bool,
+    /// Why the process cannot be had again.
     lost: Option<String>,
+}
+
+impl Messages {
+    fn gone(why: &str) -> Error {
+        Error::new(Kind::Closed, format!("the line to the process was lost: {why}"))
+            .hint("'oo' opens it again, as the server then has it")
+    }
 }
 
 impl Channel for Messages {
     fn call(&mut self, call: &[u8], cancel: Option<&Cancel>) -> Result<Vec<u8>> {
-        let gone = |why: &str| {
-            Error::new(Kind::Closed, format!("the line to the process was lost: {why}"))
-                .hint("'oo' opens it again, as the server then has it")
-        };
         if let Some(why) = &self.lost {
-            return Err(gone(why));
+            return Err(Messages::gone(why));
         }
         let mut client = self.line.lock();
         let client = client.as_mut().ok_or_else(|| cannot("be reached"))?;
         if !client.is_connected() {
-            let why = "the server has closed the connection".to_string();
-            let error = gone(&why);
-            self.lost = Some(why);
-            return Err(error);
+            // A new connection that nobody has asked for might start another process.
+            return Err(Messages::gone("the server has closed the connection"));
         }
-        let never = Cancel::new();
-        client.process(call, cancel.unwrap_or(&never)).inspect_err(|error| {
-            if !client.is_connected() {
-                self.lost = Some(error.message().to_string());
+        client.process(call, cancel.unwrap_or(&Cancel::new()))
+    }
+
+    fn restore(&mut self, cancel: Option<&Cancel>) -> Result<bool> {
+        if self.lost.is_some() {
+            return Ok(false);
+        }
+        let mut client = self.line.lock();
+        let client = client.as_mut().ok_or_else(|| cannot("be reached"))?;
+        if client.is_connected() {
+            return Ok(false);
+        }
+        let outcome = match self.kept {
+            true => client.connect_again(cancel.unwrap_or(&Cancel::new())),
+            false => Err(Error::new(Kind::NotFound, "the server has closed the connection")),
+        };
+        match outcome {
+            Ok(()) => Ok(true),
+            // It is reached, and has the process no more.
+            Err(error) if error.kind() == Kind::NotFound => {
+                let why = "the server does not have the process any more".to_string();
+                let gone = Messages::gone(&why);
+                self.lost = Some(why);
+                Err(Error::new(Kind::NotFound, gone.message().to_string()).hint("'oo' opens it again"))
             }
-        })
+            Err(error) => Err(error),
+        }
+    }
+
+    fn hold(&mut self, ticket: &Ticket) {
+        if let Some(client) = self.line.lock().as_mut() {
+            client.aim(kept(ticket));
+            self.kept = true;
+        }
     }
 }
 
@@ -60,17 +91,33 @@ struct Process {
     access: Access,
 }
 
-/// The process that `client` has opened, or what else it is.
-pub fn open(client: Client, access: Access) -> Result<Box<dyn Device>> {
+/// The process that `client` has opened, or what else it is; `launch` is started there if it is not yet.
+pub fn open(client: Client, open: &Open, launch: Option<&Launch>) -> Result<Box<dyn Device>> {
+    let access = open.access;
     let line = Line(Arc::new(Mutex::new(Some(client))));
-    match Remote::new(Box::new(Messages { line: line.clone(), lost: None })) {
-        Ok(target) => Ok(Box::new(Process { line, target, access })),
+    match Remote::enter(Box::new(Messages { line: line.clone(), kept: false, lost: None }), open.start.lost) {
+        Ok((mut target, kept)) => {
+            if let Some(seconds) = kept {
+                open.notices.push(format!("the process was kept for {seconds} s since its client was lost"));
+            }
+            if let Some(launch) = launch {
+                target.launch(launch)?;
+            }
+            Ok(Box::new(Process { line, target, access }))
+        }
         // Another kind of device, or the server lets us look and not touch.
         Err(error) if matches!(error.kind(), Kind::Unsupported | Kind::Permission) => match line.lock().take() {
             Some(client) => Ok(Box::new(File::new(client, access))),
             None => Err(error),
         },
         Err(error) => Err(error),
+    }
+}
+
+impl Drop for Process {
+    /// Whoever leaves says so; a client that just vanishes is waited for over there.
+    fn drop(&mut self) {
+        self.target.leave();
     }
 }
 
