@@ -42,6 +42,7 @@ impl Io {
 
     /// The same for the bytes from `from` to `last` (inclusive) of `layer`.
     pub fn commit_range(&mut self, layer: Layer, from: u64, last: u64) -> Result<usize> {
+        self.revision += 1;
         self.overlay.split(layer, from, last);
         self.commit_where(|entry| inside(entry, layer, from, last))
     }
@@ -56,6 +57,7 @@ impl Io {
 
     /// The same for the bytes from `from` to `last` (inclusive) of `layer`.
     pub fn discard_range(&mut self, layer: Layer, from: u64, last: u64) -> usize {
+        self.revision += 1;
         let before = self.pending();
         self.overlay.split(layer, from, last);
         self.overlay.retain(|entry| !inside(entry, layer, from, last));

@@ -345,9 +345,16 @@ pub struct Io {
     pub space: Space,
     /// The writes held back by `io.cache`.
     pub overlay: Overlay,
+    /// Counts what may have changed bytes.
+    revision: u64,
 }
 
 impl Io {
+    /// A number that differs when bytes may have changed, or what is open.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// Opens `uri` and makes it current. No map is made.
     pub fn open(&mut self, uri: &Uri, open: &Open) -> Result<u32> {
         let device = plugin::open(uri, open)?;
@@ -356,6 +363,7 @@ impl Io {
 
     /// The second half of [`Io::open`], for callers that open devices without the lock on the core.
     pub fn admit(&mut self, uri: &Uri, open: &Open, device: Box<dyn Device>) -> u32 {
+        self.revision += 1;
         let access = granted(&*device, open);
         let fd = self.adopt(uri.as_str(), access, device);
         if let Some(descriptor) = self.descriptors.get_mut(&fd) {
@@ -367,6 +375,7 @@ impl Io {
     /// Puts `device`, which is the URI of `fd` opened again, behind its number. Its maps stay, follow a change of
     /// size, and get the new permissions where they had the old ones.
     pub fn replace(&mut self, fd: u32, open: &Open, device: Box<dyn Device>) -> Result<()> {
+        self.revision += 1;
         let access = granted(&*device, open);
         let size = device.info().size;
         let descriptor = self.descriptor_mut(fd)?;
@@ -425,6 +434,7 @@ impl Io {
 
     /// Closes `fd`, and gives out its device.
     pub fn take(&mut self, fd: u32) -> Result<Box<dyn Device>> {
+        self.revision += 1;
         let descriptor = self.descriptors.remove(&fd).ok_or_else(|| unknown(fd))?;
         self.space.remove_descriptor(fd);
         self.overlay.retain(|entry| entry.layer != Layer::Physical(fd));
@@ -570,6 +580,7 @@ impl Io {
     /// Writes `data` at `address`: into the overlay with `io.cache`, else through to the devices, all of it or an
     /// error that says where it stopped.
     pub fn write(&mut self, settings: &Settings, address: u64, data: &[u8]) -> Result<()> {
+        self.revision += 1;
         if settings.cache {
             let layer = self.layer(settings).ok_or_else(|| {
                 Error::new(Kind::NotFound, format!("cannot write at 0x{address:08x}: nothing is open"))
@@ -623,6 +634,7 @@ impl Io {
 
     /// Changes the size of `fd` in bytes; maps that covered all of it follow.
     pub fn resize(&mut self, fd: u32, size: u64) -> Result<()> {
+        self.revision += 1;
         let descriptor = self.descriptor_mut(fd)?;
         let old = descriptor.size();
         if !descriptor.access.write {

@@ -1,7 +1,6 @@
 //! Memory as bytes: ranges of the session's address space, read beside whatever the client runs.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
@@ -13,12 +12,14 @@ use serde::Deserialize;
 use super::Site;
 use super::api::Caller;
 use super::clients::Client;
+use super::lists::{go, invoke};
 use super::reply;
 use super::run::{Job, collect};
 use crate::error::{Error, Kind, Result};
 use crate::number;
-use crate::session::Permissions;
+use crate::output::Out;
 use crate::session::scope::Scope;
+use crate::session::{Permissions, Session};
 
 /// Bytes of one answer.
 const MOST: u64 = 64 << 20;
@@ -94,38 +95,27 @@ pub async fn write(
     headers: HeaderMap,
     Json(patch): Json<Patch>,
 ) -> Response {
-    let begun = Instant::now();
-    let line = {
-        let (site, client) = (Arc::clone(&site), Arc::clone(&client));
-        tokio::task::spawn_blocking(move || line(&site, &client, &patch)).await
+    let digits: String = patch.hex.chars().filter(|c| !c.is_whitespace()).collect();
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Error::new(Kind::Usage, "'hex' must be pairs of hexadecimal digits").into_response();
+    }
+    let count = digits.len() as u64 / 2;
+    let job = Job::line(format!("wx {digits} @ {}", patch.address)).aside();
+    let work = move |session: &mut Session, out: &mut Out<'_>| {
+        go(session, &patch.address)?;
+        invoke(session, "wx", &[digits], out)
     };
-    let (line, count) = match line {
-        Ok(Ok(line)) => line,
-        Ok(Err(error)) => return error.into_response(),
-        Err(_) => return Error::new(Kind::System, "the request ended with an internal error").into_response(),
-    };
-    match collect(&site, &client, Job::line(line).aside()).await {
-        Ok((_, report)) if report.ok => {
-            client.gate.count_written(count);
-            let took = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-            reply::json(&headers, &serde_json::json!({ "written": count, "microseconds": took }))
-        }
+    match collect(&site, &client, Job { work: Some(Box::new(work)), ..job }).await {
         Ok((_, report)) => {
-            let kind =
-                if client.gate.permissions().allow(Permissions::WRITE) { Kind::System } else { Kind::Permission };
-            let why = report.errors.first().cloned().unwrap_or_else(|| "nothing was written".to_string());
-            Error::new(kind, why).into_response()
+            let microseconds = report.microseconds;
+            match report.into_error() {
+                None => {
+                    client.gate.count_written(count);
+                    reply::json(&headers, &serde_json::json!({ "written": count, "microseconds": microseconds }))
+                }
+                Some(error) => error.into_response(),
+            }
         }
         Err(error) => error.into_response(),
     }
-}
-
-fn line(site: &Site, client: &Client, patch: &Patch) -> Result<(String, u64)> {
-    let digits: String = patch.hex.chars().filter(|c| !c.is_whitespace()).collect();
-    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(Error::new(Kind::Usage, "'hex' must be pairs of hexadecimal digits"));
-    }
-    let mut session = client.beside(site);
-    let address = session.with(|core, view| number::evaluate(&patch.address, &mut Scope { core, view }))?;
-    Ok((format!("wx {digits} @ 0x{address:x}"), digits.len() as u64 / 2))
 }

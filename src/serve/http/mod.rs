@@ -9,24 +9,29 @@ mod api;
 mod clients;
 mod command;
 mod connection;
+mod control;
+mod entropy;
 mod files;
 mod guard;
+mod lists;
 mod memory;
 mod openapi;
 mod page;
 mod reply;
+mod routes;
 mod run;
 mod settings;
 mod sign_in;
 mod socket;
 mod stream;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{Semaphore, broadcast};
 
 use super::gate::Rules;
 use super::listener::Listener;
@@ -67,7 +72,9 @@ struct Site {
     clients: Clients,
     codes: Codes,
     events: broadcast::Sender<Event>,
-    stopping: watch::Sender<bool>,
+    /// How the core looked last.
+    seen: Mutex<watch::Mark>,
+    stopping: tokio::sync::watch::Sender<bool>,
     /// A permit for each connection.
     seats: Arc<Semaphore>,
 }
@@ -160,7 +167,8 @@ impl Web {
             clients: Clients::default(),
             codes: Codes::default(),
             events: broadcast::channel(256).0,
-            stopping: watch::channel(false).0,
+            seen: Mutex::default(),
+            stopping: tokio::sync::watch::channel(false).0,
             seats: Arc::new(Semaphore::new(options.clients)),
             settings,
             options,
@@ -172,6 +180,8 @@ impl Web {
         };
         runtime.spawn(connection::accept(Arc::clone(&site), listener, encryption));
         runtime.spawn(clients::tidy(Arc::clone(&site)));
+        watch::look(&site, None);
+        runtime.spawn(watch::watch(Arc::clone(&site)));
         Ok(Web { site, runtime: Mutex::new(Some(runtime)) })
     }
 }

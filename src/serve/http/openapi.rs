@@ -4,8 +4,8 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::api::{Field, LISTS, ROUTES, Route};
 use super::reply;
+use super::routes::{Field, LISTS, ROUTES, Route};
 
 /// `GET /api/v1/openapi.json`.
 pub async fn document(headers: HeaderMap) -> Response {
@@ -21,7 +21,7 @@ fn description() -> Value {
     let about: Vec<String> =
         LISTS.iter().map(|(name, command, summary)| format!("{name} (`{command}`): {summary}")).collect();
     let list = json!({
-        "summary": "What is known, as a list; 501: this build has no such command",
+        "summary": "What is known, as a list",
         "description": about.join("\n\n"),
         "parameters": [{
             "name": "name", "in": "path", "required": true, "schema": { "type": "string", "enum": names }
@@ -29,15 +29,6 @@ fn description() -> Value {
         "responses": responses("application/json", false),
     });
     add(&mut paths, "/api/v1/list/{name}", "get", list);
-    let window = json!({
-        "summary": "Instructions; 501: this build has no disassembler",
-        "parameters": [
-            { "name": "address", "in": "query", "required": true, "schema": { "type": "string" } },
-            { "name": "count", "in": "query", "schema": { "type": "integer", "minimum": 1, "maximum": 4096 } },
-        ],
-        "responses": responses("application/json", false),
-    });
-    add(&mut paths, "/api/v1/disassembly", "get", window);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -96,7 +87,7 @@ fn operation(route: &Route) -> Value {
     } else {
         let parameters = route.fields.iter().map(|field| {
             json!({ "name": field.name, "in": "query", "required": field.required,
-                    "description": field.summary, "schema": { "type": field.kind } })
+                    "description": field.summary, "schema": schema(field) })
         });
         operation["parameters"] = parameters.collect();
     }
@@ -104,7 +95,15 @@ fn operation(route: &Route) -> Value {
 }
 
 fn schema(field: &Field) -> Value {
-    json!({ "type": field.kind, "description": field.summary })
+    let mut schema = json!({ "type": field.kind, "description": field.summary });
+    if !field.choices.is_empty() {
+        schema["enum"] = json!(field.choices);
+    }
+    if let Some((smallest, largest)) = field.range {
+        schema["minimum"] = json!(smallest);
+        schema["maximum"] = json!(largest);
+    }
+    schema
 }
 
 fn responses(kind: &str, open: bool) -> Value {
@@ -118,7 +117,8 @@ fn responses(kind: &str, open: bool) -> Value {
         },
     });
     if !open {
-        answers["401"] = json!({ "description": "a token is needed, or to be signed in" });
+        let content = answers["default"]["content"].clone();
+        answers["401"] = json!({ "description": "a token is needed, or to be signed in", "content": content });
     }
     answers
 }
@@ -132,7 +132,7 @@ mod tests {
         let described = description();
         let paths = described["paths"].as_object().unwrap();
         let count: usize = paths.values().map(|methods| methods.as_object().unwrap().len()).sum();
-        assert_eq!(count, ROUTES.len() + 2);
+        assert_eq!(count, ROUTES.len() + 1);
         assert_eq!(described["paths"]["/api/v1/memory"]["post"]["requestBody"]["required"], true);
     }
 }

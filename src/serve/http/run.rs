@@ -40,6 +40,17 @@ pub struct Report {
     pub last: u64,
     /// How long it took.
     pub microseconds: u64,
+    /// What ended it, for a status.
+    #[serde(skip)]
+    cause: Option<Kind>,
+}
+
+impl Report {
+    /// What went wrong, as one error; `None`: nothing did.
+    pub fn into_error(self) -> Option<Error> {
+        let kind = self.cause.unwrap_or(Kind::System);
+        (!self.ok).then(|| Error::new(kind, self.errors.join("; ")))
+    }
 }
 
 /// Where output goes while a command runs: it never waits, because the command may hold what others want.
@@ -135,8 +146,9 @@ fn execute(
         // Nobody may be listening.
         let _ = site.events.send(Event::Seek { client: client.id, address: report.seek.clone() });
     }
+    // Only who changes something, or lets a process run, is worth a look at the core.
     if changes(&line) {
-        let _ = site.events.send(Event::Changed { client: client.id });
+        super::watch::look(site, Some(client.id));
     }
     Ok(report)
 }
@@ -160,6 +172,7 @@ fn report(session: &Session, said: &[u8], failure: Option<&Error>, begun: Instan
         block: session.view.block_size,
         last: session.view.last,
         microseconds: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+        cause: failure.map(Error::kind),
     }
 }
 

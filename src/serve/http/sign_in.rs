@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderValue};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -151,44 +151,29 @@ pub struct Pass {
     token: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Welcome {
-    client: u64,
-    permissions: String,
-}
-
-/// Signs a browser in: it gets a cookie that scripts cannot read and other sites cannot send.
-pub fn sign_in(site: &Site, pass: &Pass, headers: &HeaderMap, address: SocketAddr) -> Response {
-    let outcome = secret().and_then(|cookie| {
-        let key = Key::Cookie(hash(&cookie));
-        let client = site.clients.admit(site, key, address.to_string(), |gate| match pass {
-            Pass { code: Some(code), token: None } if site.codes.redeem(code) => {
-                gate.call("browser");
-                gate.let_in(Permissions::ALL);
-                Ok(())
-            }
-            Pass { code: None, token: Some(token) } => gate.enter(&Token::parse(token)?.word()),
-            Pass { code: Some(_), token: None } => {
-                Err(Error::new(Kind::Permission, "this code was used already, or is none: the token signs in, too"))
-            }
-            _ => Err(Error::new(Kind::Usage, "one of 'code' and 'token' is needed")),
-        })?;
-        Ok((cookie, client))
-    });
-    match outcome {
-        Ok((cookie, client)) => {
-            let secure = if site.encrypted { "; Secure" } else { "" };
-            let text = format!("{}={cookie}; Path=/; HttpOnly; SameSite=Strict{secure}", cookie_name(site));
-            let welcome = Welcome { client: client.id, permissions: client.gate.permissions().names() };
-            let mut response = reply::json(headers, &welcome);
-            if let Ok(value) = HeaderValue::from_str(&text) {
-                response.headers_mut().insert(header::SET_COOKIE, value);
-            }
-            response
+/// Signs a browser in: the client, and the cookie, which scripts cannot read and other sites cannot send.
+///
+/// # Errors
+/// [`Kind::Usage`] when neither or both are there; else it shows too little.
+pub fn sign_in(site: &Site, pass: &Pass, address: SocketAddr) -> Result<(Arc<Client>, HeaderValue)> {
+    let cookie = secret()?;
+    let key = Key::Cookie(hash(&cookie));
+    let client = site.clients.admit(site, key, address.to_string(), |gate| match pass {
+        Pass { code: Some(code), token: None } if site.codes.redeem(code) => {
+            gate.call("browser");
+            gate.let_in(Permissions::ALL);
+            Ok(())
         }
-        Err(error) if error.kind() == Kind::Usage => error.into_response(),
-        Err(error) => denied(headers, &error),
-    }
+        Pass { code: None, token: Some(token) } => gate.enter(&Token::parse(token)?.word()),
+        Pass { code: Some(_), token: None } => {
+            Err(Error::new(Kind::Permission, "this code was used already, or is none: the token signs in, too"))
+        }
+        _ => Err(Error::new(Kind::Usage, "one of 'code' and 'token' is needed")),
+    })?;
+    let secure = if site.encrypted { "; Secure" } else { "" };
+    let text = format!("{}={cookie}; Path=/; HttpOnly; SameSite=Strict{secure}", cookie_name(site));
+    let value = HeaderValue::from_str(&text).map_err(|_| Error::new(Kind::System, "the cookie is no header"))?;
+    Ok((client, value))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use super::connection::Peer;
 use super::reply;
 use super::run::{Job, Sent, run};
 use super::stream::take_text;
-use crate::output::Cancel;
+use crate::output::{Cancel, progress};
 
 /// Bytes of a message.
 const MESSAGE: usize = 1 << 20;
@@ -47,10 +47,21 @@ pub enum Event {
         /// Where to.
         address: String,
     },
-    /// Bytes, flags or maps may have changed.
+    /// Bytes, names or maps may have changed.
     Changed {
-        /// By whom.
+        /// By whom; 0: the prompt, or another door.
         client: u64,
+    },
+    /// A process has stopped.
+    Stop {
+        /// Who let it run; 0: the prompt, or another door.
+        client: u64,
+        /// The program counter, if there still is one.
+        address: Option<String>,
+        /// The thread.
+        thread: u64,
+        /// Why, for people.
+        lines: Vec<String>,
     },
     /// A client came or left.
     Client {
@@ -161,8 +172,26 @@ fn asked(
     }
 }
 
+/// Sends how far a command is.
+struct Meter {
+    id: u64,
+    answers: Sender<Value>,
+}
+
+impl progress::Display for Meter {
+    fn show(&mut self, report: &progress::Report<'_>) {
+        let progress = json!({ "what": report.what, "done": report.done, "total": report.total });
+        // A client that is behind will hear of the next one.
+        let _ = self.answers.try_send(json!({ "id": self.id, "progress": progress }));
+    }
+    fn clear(&mut self) {
+        let _ = self.answers.try_send(json!({ "id": self.id, "progress": null }));
+    }
+}
+
 /// Runs `line` and sends what it says.
 async fn work(site: Arc<Site>, client: Arc<Client>, id: u64, line: String, cancel: Cancel, answers: Sender<Value>) {
+    cancel.show_progress(Some(Box::new(Meter { id, answers: answers.clone() })));
     let (sender, mut pieces) = unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let sink = Sent::new(sender, Arc::clone(&waiting));

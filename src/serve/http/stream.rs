@@ -145,7 +145,7 @@ fn narrow(session: &mut Session, search: &Search) -> Result<()> {
 }
 
 /// Starts `job` and sends what it says, as lines of JSON.
-fn respond<S: Sink>(site: Arc<Site>, client: Arc<Client>, job: Job, sink: impl FnOnce(Sent) -> S) -> Response {
+pub fn respond<S: Sink>(site: Arc<Site>, client: Arc<Client>, job: Job, sink: impl FnOnce(Sent) -> S) -> Response {
     let (sender, mut pieces) = unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let sink = sink(Sent::new(sender, Arc::clone(&waiting)));

@@ -50,6 +50,14 @@ impl Debugger {
     }
 }
 
+impl Debugger {
+    /// The last stop of any target, and which one it was of all in this program.
+    pub fn last_stop(&self) -> Option<(u64, &Stop)> {
+        let stops = self.notes.values().filter_map(|notes| Some((notes.number, notes.stop.as_ref()?)));
+        stops.max_by_key(|(number, _)| *number)
+    }
+}
+
 /// What the session remembers of one target.
 #[derive(Default)]
 pub struct Notes {
@@ -59,6 +67,8 @@ pub struct Notes {
     pub marks: BTreeMap<BreakpointId, Mark>,
     /// The last stop.
     pub stop: Option<Stop>,
+    /// Which one it was, of all in this program.
+    pub number: u64,
     /// The general registers at the stop before, for `dro` and `drd`.
     pub before: Vec<u8>,
     /// The general registers at the last stop.

@@ -1,5 +1,6 @@
 //! Making a process run, and telling how it stopped.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::names::system_call;
@@ -8,6 +9,9 @@ use crate::debug::{Reason, Resume, Stop, WatchAccess, signals};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Cancel, Executor, Out};
 use crate::session::{Core, Session, Value, View, config};
+
+/// Stops so far.
+static STOPS: AtomicU64 = AtomicU64::new(0);
 
 /// How long an interrupted process may take to stop.
 const STOPPING: Duration = Duration::from_secs(5);
@@ -105,6 +109,7 @@ fn settle(session: &mut Session, stop: &Stop) -> Result<()> {
         tell(core, view, stop)?;
         let mut debugged = debugged(core, view)?;
         debugged.notes.stop = Some(stop.clone());
+        debugged.notes.number = STOPS.fetch_add(1, Ordering::Relaxed) + 1;
         if debugged.target.current().is_none() {
             return Ok(());
         }

@@ -30,8 +30,8 @@ async function checked(response) {
   throw new Refused(response.status, told.kind, told.message);
 }
 
-export async function get(path) {
-  const response = await checked(await fetch(`/api/v1${path}`));
+export async function get(path, signal) {
+  const response = await checked(await fetch(`/api/v1${path}`, { signal }));
   return parse(await response.text());
 }
 
@@ -52,11 +52,10 @@ export async function bytes(address, length, signal) {
   return new Uint8Array(await response.arrayBuffer());
 }
 
-/** Lines of JSON as they come. */
+/** Lines of JSON as they come; without a body they are only asked for. */
 export async function* lines(path, body, signal) {
-  const response = await checked(await fetch(`/api/v1${path}`, {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal,
-  }));
+  const how = body === null ? { signal } : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal };
+  const response = await checked(await fetch(`/api/v1${path}`, how));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -82,12 +81,15 @@ class Line {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const socket = new WebSocket(`${scheme}://${location.host}/api/v1/socket`);
     this.#socket = socket;
-    socket.onopen = () => { this.#delay = 500; };
+    socket.onopen = () => {
+      if (this.#delay > 500) window.dispatchEvent(new CustomEvent("line", { detail: true }));
+      this.#delay = 500;
+    };
     socket.onmessage = ({ data }) => this.#heard(parse(data));
     socket.onclose = () => {
       for (const { reject } of this.#waiting.values()) reject(new Error("the connection to the server is lost"));
       this.#waiting.clear();
-      window.dispatchEvent(new CustomEvent("line", { detail: false }));
+      if (!this.#closed) window.dispatchEvent(new CustomEvent("line", { detail: false }));
       if (!this.#closed) setTimeout(() => this.open(), this.#delay = Math.min(this.#delay * 2, 15000));
     };
   }
@@ -100,20 +102,21 @@ class Line {
     const waiting = this.#waiting.get(message.id);
     if (!waiting) return;
     if (message.output !== undefined) waiting.output(message.output);
+    if (message.progress !== undefined) waiting.progress?.(message.progress);
     if (message.report) waiting.resolve(message.report);
     if (message.error) waiting.reject(new Error(message.error.message));
     if (message.report || message.error) this.#waiting.delete(message.id);
   }
 
-  /** Runs a line; `output` gets its text as it comes. Returns its number and how it ends. */
-  run(command, output) {
+  /** Runs a line; `output` gets its text as it comes, `progress` how far it is. Returns its number and how it ends. */
+  run(command, output, progress) {
     const id = this.#next++;
     const done = new Promise((resolve, reject) => {
       if (this.#socket?.readyState !== WebSocket.OPEN) {
         reject(new Error("the connection to the server is lost"));
         return;
       }
-      this.#waiting.set(id, { output, resolve, reject });
+      this.#waiting.set(id, { output, progress, resolve, reject });
       this.#socket.send(JSON.stringify({ id, run: command }));
     });
     return { id, done };

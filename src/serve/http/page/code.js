@@ -9,12 +9,25 @@ const MASK = (1n << 64n) - 1n;
 const addressOf = (row) => BigInt(row.offset ?? row.addr ?? row.address ?? row.vaddr ?? 0);
 
 export class Code extends EventTarget {
-  #place; #rows = []; #cursor = 0n; #asked = 0; #available;
+  #place; #rows = []; #cursor = 0n; #asked = 0; #process;
 
-  constructor(place, available) {
+  /** `process` knows where the process is, and its breakpoints. */
+  constructor(place, process) {
     super();
     this.#place = place;
-    this.#available = available;
+    this.#process = process;
+    process.addEventListener("looked", () => { if (!place.hidden) this.#paint(); });
+    let touch = null;
+    place.addEventListener("touchstart", (event) => { touch = event.touches[0].clientY; }, { passive: true });
+    place.addEventListener("touchmove", (event) => {
+      const rows = Math.trunc((touch - event.touches[0].clientY) / 20);
+      if (rows) {
+        this.move(rows);
+        touch = event.touches[0].clientY;
+      }
+      event.preventDefault();
+    }, { passive: false });
+    new ResizeObserver(() => { if (!place.hidden && this.#rows.length > 0 && this.#count() > this.#rows.length) this.#load(addressOf(this.#rows[0])); }).observe(place);
     place.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.move(Math.sign(event.deltaY) * 3);
@@ -36,10 +49,6 @@ export class Code extends EventTarget {
   async go(address) {
     this.#cursor = address & MASK;
     if (this.#place.hidden) return;
-    if (!this.#available) {
-      this.#place.replaceChildren(make("p", { class: "empty" }, "This build has no disassembler."));
-      return;
-    }
     if (this.#rows.some((row) => addressOf(row) === address) && this.#rows.length > 4) {
       this.#paint();
       return;
@@ -57,6 +66,12 @@ export class Code extends EventTarget {
     } catch (error) {
       if (asked === this.#asked) this.#place.replaceChildren(make("p", { class: "empty", role: "alert" }, visible(error.message)));
     }
+  }
+
+  /** What was read may have changed. */
+  refresh() {
+    if (this.#place.hidden || this.#rows.length === 0) this.#rows = [];
+    else this.#load(addressOf(this.#rows[0]));
   }
 
   #point(address) {
@@ -94,21 +109,36 @@ export class Code extends EventTarget {
     if (target !== undefined) this.dispatchEvent(new CustomEvent("follow", { detail: BigInt(target) }));
   }
 
+  /** What is to be said of a row: its comment, and who comes here. */
+  #note(row) {
+    // Comments come in base64.
+    const comment = row.comment ? new TextDecoder().decode(Uint8Array.from(atob(row.comment), (letter) => letter.charCodeAt(0))) : "";
+    const from = (row.xrefs_to ?? []).map((one) => hex(one.addr));
+    const parts = [comment && `; ${visible(comment)}`, from.length > 0 && `; from ${from.slice(0, 3).join(", ")}${from.length > 3 ? ` and ${from.length - 3} more` : ""}`];
+    const text = parts.filter(Boolean).join(" ");
+    return text ? make("span", { class: "note" }, text) : null;
+  }
+
   #paint() {
-    this.#place.replaceChildren(...this.#rows.map((row) => {
+    this.#place.replaceChildren(...this.#rows.flatMap((row) => {
       const address = addressOf(row);
+      const names = (row.flags ?? []).filter((name) => !/^section\.\.|^fmap\./.test(name));
       const kind = String(row.type ?? "");
       const family = /call/.test(kind) ? "call" : /jmp|ret|trap|swi/.test(kind) ? "jump" : /inv|ill/.test(kind) ? "wrong" : "";
       const text = visible(row.disasm ?? row.opcode ?? row.text ?? "invalid");
       const split = text.indexOf(" ");
-      return make("div", {
-        class: `code-row ${family}${address === this.#cursor ? " here" : ""}`, "data-address": address.toString(),
+      const stopped = address === this.#process.pc;
+      const marked = this.#process.breakpoints.has(address);
+      const line = make("div", {
+        class: `code-row ${family}${address === this.#cursor ? " here" : ""}${stopped ? " stopped" : ""}`, "data-address": address.toString(),
       },
+      make("span", { class: `gutter${marked ? " breakpoint" : ""}`, title: marked ? "Breakpoint" : stopped ? "The process is here" : null }, `${marked ? "\u25cf" : " "}${stopped ? "\u25b8" : " "}`),
       make("span", { class: "offset" }, hex(address)),
       make("span", { class: "raw" }, String(row.bytes ?? "").slice(0, 22)),
       make("span", { class: "mnemonic" }, split < 0 ? text : text.slice(0, split)),
       make("span", { class: "operands" }, split < 0 ? "" : text.slice(split + 1)),
-      row.comment ? make("span", { class: "note" }, `; ${visible(row.comment)}`) : null);
+      this.#note(row));
+      return names.length === 0 ? [line] : [make("div", { class: "code-label", "data-address": address.toString() }, `${names.map(visible).join(", ")}:`), line];
     }));
   }
 }

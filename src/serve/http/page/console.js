@@ -58,7 +58,7 @@ export class Console extends EventTarget {
       // Without a store the history ends with the page.
     }
     this.#write(`${byId("prompt-text").textContent} ${command}`, "asked");
-    const { id, done } = line.run(command, (output) => this.#write(output.replace(/\n$/, ""), "said"));
+    const { id, done } = line.run(command, (output) => this.#write(output.replace(/\n$/, ""), "said"), (progress) => this.#far(progress));
     this.#running.add(id);
     this.#stop.hidden = false;
     try {
@@ -70,9 +70,17 @@ export class Console extends EventTarget {
     } catch (error) {
       this.#write(`Error: ${error.message}`, "failed");
     } finally {
+      this.#far(null);
       this.#running.delete(id);
       this.#stop.hidden = this.#running.size === 0;
     }
+  }
+
+  /** How far the line is; null: it says no more. */
+  #far(progress) {
+    const share = progress && progress.total > 0 ? ` ${Math.floor(Number(progress.done) * 100 / Number(progress.total))} %` : "";
+    this.#stop.textContent = progress ? `Stop${share}` : "Stop";
+    this.#stop.title = progress ? visible(progress.what) : "";
   }
 
   #key(event) {

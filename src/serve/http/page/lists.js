@@ -23,9 +23,11 @@ function facts(row) {
   };
 }
 
+let serial = 0;
+
 /** A list with a filter; `chosen` gets the row that is opened. */
 export class List {
-  #rows = []; #shown = []; #at = 0; #chosen; #view; #inner; #filter; #count; #frame = 0; #why = "Nothing here.";
+  #id = `list-${serial++}`; #rows = []; #shown = []; #at = 0; #chosen; #view; #inner; #filter; #count; #frame = 0; #none; #why = "Nothing here.";
 
   constructor(label, chosen) {
     this.#chosen = chosen;
@@ -39,7 +41,8 @@ export class List {
       class: "rows-view", tabindex: "0", role: "listbox", "aria-label": label,
       onscroll: () => this.#draw(), onkeydown: (event) => this.#key(event),
     }, this.#inner);
-    this.element = make("div", { class: "list" }, make("div", { class: "list-head" }, this.#filter, this.#count), this.#view);
+    this.#none = make("p", { class: "empty", hidden: true });
+    this.element = make("div", { class: "list" }, make("div", { class: "list-head" }, this.#filter, this.#count), this.#none, this.#view);
     new ResizeObserver(() => this.#draw()).observe(this.#view);
   }
 
@@ -100,7 +103,7 @@ export class List {
       const at = from + index;
       const element = make("div", {
         class: `row${at === this.#at ? " at" : ""}`, role: "option", "aria-selected": String(at === this.#at),
-        title: fact.name, onclick: () => { this.#at = at; this.#draw(); this.#chosen(fact); },
+        id: `${this.#id}-${at}`, title: fact.name, onclick: () => { this.#at = at; this.#draw(); this.#chosen(fact); },
       },
       fact.address === null ? null : make("span", { class: "offset" }, hex(fact.address)),
       make("span", { class: "name" }, fact.name),
@@ -108,7 +111,10 @@ export class List {
       element.style.transform = `translateY(${at * ROW}px)`;
       return element;
     }));
-    if (this.#rows.length === 0) this.#inner.replaceChildren(make("p", { class: "empty" }, visible(this.#why)));
+    if (this.#shown.length > 0) this.#view.setAttribute("aria-activedescendant", `${this.#id}-${this.#at}`);
+    else this.#view.removeAttribute("aria-activedescendant");
+    this.#none.textContent = this.#rows.length === 0 ? visible(this.#why) : this.#shown.length === 0 ? "Nothing fits the filter." : "";
+    this.#none.hidden = this.#none.textContent === "";
   }
 }
 

@@ -1,60 +1,21 @@
 // The page: puts the panels together, keeps address, URL and focus in step.
 
-import { get, line, post, run, Refused } from "./api.js";
+import { line, post, run } from "./api.js";
 import { byId, hex, make, say, tabs, visible } from "./dom.js";
 import { Code } from "./code.js";
 import { Console } from "./console.js";
 import { copy } from "./copy.js";
+import { Graph } from "./graph.js";
 import { Hexdump } from "./hexdump.js";
 import { Inspect } from "./inspect.js";
 import { Keys } from "./keys.js";
 import { List, known, load } from "./lists.js";
 import { Memory } from "./memory.js";
 import { Process } from "./process.js";
+import { References } from "./references.js";
 import { Search } from "./search.js";
+import { askToSignIn, session } from "./session.js";
 import { Strip } from "./map.js";
-
-/** Shows the form and returns when somebody has signed in. */
-function askToSignIn() {
-  const dialog = byId("sign-in");
-  if (dialog.open) return new Promise(() => {});
-  dialog.showModal();
-  dialog.oncancel = (event) => event.preventDefault();
-  return new Promise((done) => {
-    byId("sign-in-form").onsubmit = async (event) => {
-      event.preventDefault();
-      try {
-        await post("/sign-in", { token: byId("token").value.trim() });
-        byId("token").value = "";
-        dialog.close();
-        done();
-      } catch (error) {
-        byId("sign-in-error").textContent = visible(error.message);
-      }
-    };
-  });
-}
-
-/** The session, after signing in by the code in the URL, the cookie, or the form. */
-async function session() {
-  const code = /^#code=([0-9a-f]+)$/.exec(location.hash);
-  if (code) {
-    history.replaceState(null, "", "/");
-    try {
-      await post("/sign-in", { code: code[1] });
-    } catch (error) {
-      byId("sign-in-error").textContent = visible(error.message);
-    }
-  }
-  for (;;) {
-    try {
-      return await get("/session");
-    } catch (error) {
-      if (!(error instanceof Refused) || error.status !== 401) throw error;
-      await askToSignIn();
-    }
-  }
-}
 
 const themes = ["", "light", "dark"];
 function theme(name) {
@@ -75,16 +36,19 @@ function start(about) {
   window.addEventListener("signed-out", () => askToSignIn().then(() => location.reload()));
   const memory = new Memory();
   const dump = new Hexdump(byId("hexdump"), memory);
-  const code = new Code(byId("code"), about.disassembly);
-  const strip = new Strip();
+  const process = new Process(byId("process"), about.lists.includes("registers"));
+  const code = new Code(byId("code"), process);
+  const graph = new Graph(byId("graph"), (address) => shell.run(address === null ? "aa" : `af @ 0x${address.toString(16)}`));
+  const strip = new Strip(about.lists);
   const shell = new Console();
   const inspect = new Inspect(memory);
-  const process = new Process(byId("process"), about.lists);
   const writes = about.permissions.includes("write");
   let view = "hexdump";
-  let back = [];
+  const back = [];
+  let side = "search";
 
-  const address = () => (view === "code" ? code.cursor : dump.cursor);
+  const views = { hexdump: dump, code, graph };
+  const address = () => views[view].cursor;
 
   function where() {
     const { from, length } = dump.selection;
@@ -95,6 +59,8 @@ function start(about) {
       length > 1 ? `${length} bytes from ${hex(from)}` : "", dump.editing ? "editing (Esc ends)" : "",
     ].filter(Boolean).join("   ");
     inspect.show(at);
+    if (side === "references") references.show(at);
+    byId("back").disabled = back.length === 0;
     byId("undo").disabled = memory.undoable === 0;
     byId("undo").textContent = memory.undoable > 0 ? `Undo (${memory.undoable})` : "Undo";
   }
@@ -102,8 +68,8 @@ function start(about) {
   function go(to, keep = true) {
     const target = BigInt.asUintN(64, BigInt(to));
     if (keep && address() !== target) back.push(address());
-    dump.go(target);
-    code.go(target);
+    views[view].go(target);
+    if (view !== "hexdump") dump.go(target);
     history.replaceState(null, "", `#0x${target.toString(16)}`);
     strip.show(memory.maps, target);
     where();
@@ -139,16 +105,18 @@ function start(about) {
     strip.show(memory.maps, address());
     where();
   };
-  dump.addEventListener("cursor", settled);
-  code.addEventListener("cursor", settled);
-  code.addEventListener("follow", ({ detail }) => go(detail));
+  for (const one of Object.values(views)) {
+    one.addEventListener("cursor", () => { if (one === views[view]) settled(); });
+    one.addEventListener("follow", ({ detail }) => go(detail));
+  }
   strip.addEventListener("go", ({ detail }) => go(detail));
   inspect.addEventListener("go", ({ detail }) => go(detail));
-  process.addEventListener("go", ({ detail }) => go(detail));
-  process.addEventListener("stepped", async () => { memory.forget(); go(BigInt((await get("/session")).seek), false); });
+  process.addEventListener("go", ({ detail }) => { go(detail); show("main"); });
+  process.addEventListener("stepped", () => memory.forget());
+  process.addEventListener("looked", () => byId("show-process").hidden = !process.here);
   memory.addEventListener("change", where);
   memory.addEventListener("trouble", ({ detail }) => say(detail, true));
-  memory.addEventListener("maps", () => strip.show(memory.maps, address()));
+  memory.addEventListener("maps", () => strip.changed(memory.maps));
 
   const open = ({ address: at, row }) => {
     if (at !== null && at !== undefined) {
@@ -161,21 +129,35 @@ function start(about) {
 
   // The side: a tab for each list that this build knows, loaded when it is shown.
   const search = new Search(open);
+  const references = new References(open);
   const lists = known(about.lists).map(({ name, label }) => ({ id: name, label, panel: "side-body", list: null }));
-  const sideTabs = [{ id: "search", label: "Search", panel: "side-body" }, ...lists];
-  let side = "search";
+  const sideTabs = [{ id: "search", label: "Search", panel: "side-body" }, { id: "references", label: "References", panel: "side-body" }, ...lists];
   const chooseSide = tabs(byId("side-tabs"), sideTabs, (id) => {
     side = id;
+    byId("side-body").setAttribute("aria-labelledby", `tab-${id}`);
     const entry = lists.find((one) => one.id === id);
     if (!entry) {
-      byId("side-body").replaceChildren(search.element);
+      byId("side-body").replaceChildren(id === "search" ? search.element : references.element);
+      if (id === "references") references.show(address(), true);
       return;
     }
     entry.list ??= new List(entry.label, open);
-    const extra = id === "hosts" ? hostForm(entry) : null;
+    const extra = id === "hosts" ? hostForm(entry) : id === "functions" ? finder(entry) : null;
     byId("side-body").replaceChildren(make("div", { class: "list-panel" }, ...[extra, entry.list.element].filter(Boolean)));
     load(entry.list, id);
   });
+
+  /** Functions are known when somebody has looked for them. */
+  function finder(entry) {
+    return make("form", {
+      class: "search",
+      onsubmit: async (event) => {
+        event.preventDefault();
+        await shell.run("aa");
+        load(entry.list, "functions");
+      },
+    }, make("button", {}, "Find functions (aa)"));
+  }
 
   function hostForm(entry) {
     const uri = make("input", { placeholder: "rap://host:port/file", "aria-label": "Connect to", spellcheck: "false" });
@@ -189,13 +171,12 @@ function start(about) {
     }, uri, make("button", {}, "Connect"));
   }
 
-  const mainTabs = [{ id: "hexdump", label: "Hexdump", panel: "hexdump" }];
-  if (about.disassembly) mainTabs.push({ id: "code", label: "Disassembly", panel: "code" });
+  const mainTabs = [["hexdump", "Hexdump"], ["code", "Disassembly"], ["graph", "Graph"]].map(([id, label]) => ({ id, label, panel: id }));
   const chooseMain = tabs(byId("main-tabs"), mainTabs, (id) => {
     const at = address();
     view = id;
-    byId("hexdump").hidden = id !== "hexdump";
-    byId("code").hidden = id !== "code";
+    for (const name of Object.keys(views)) byId(name).hidden = name !== id;
+    byId("inspect").hidden = id === "graph";
     go(at, false);
   });
 
@@ -216,7 +197,13 @@ function start(about) {
     }
   }
   byId("undo").onclick = undo;
+  byId("back").onclick = goBack;
+  byId("skip").onclick = () => byId(view).focus();
   byId("theme").onclick = nextTheme;
+  function goBack() {
+    const at = back.pop();
+    if (at !== undefined) go(at, false);
+  }
   function nextTheme() {
     theme(themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % themes.length]);
     strip.draw();
@@ -244,9 +231,11 @@ function start(about) {
     }
   });
 
-  const down = (step) => (event) => (view === "code" ? code.move(step) : dump.move(BigInt(step * dump.columns), event?.shiftKey));
-  const across = (step) => (event) => dump.move(BigInt(step), event?.shiftKey);
-  const page = (step) => () => (view === "code" ? code.move(step * 16) : dump.page(step));
+  const down = (step) => (event) => (view === "hexdump" ? dump.move(BigInt(step * dump.columns), event?.shiftKey) : views[view].move(step));
+  const across = (step) => (event) => { if (view === "hexdump") dump.move(BigInt(step), event?.shiftKey); };
+  const page = (step) => () => (view === "hexdump" ? dump.page(step) : views[view].move(step * 16));
+  const drawn = () => view === "graph" && !dump.editing;
+  const debugging = (event) => process.here && free(event);
   const map = () => memory.maps.find(({ from, to }) => address() >= from && address() < to) ?? memory.maps[0];
   const inside = ({ target }) => !target.closest?.("#side, #console-panel, #process, [role=tablist], #bar button, #strip");
   const free = (event) => !dump.editing && !(event?.target?.matches?.("button, a, [role=tab], #strip") && ["Enter", "Space", "ArrowLeft", "ArrowRight"].includes(event.key));
@@ -266,21 +255,29 @@ function start(about) {
     { keys: ["gg", "Home"], label: "Start of the map", run: () => map() && go(map().from), when: free },
     { keys: ["G", "End"], label: "End of the map", run: () => map() && go(map().to - 1n), when: free },
     { keys: ["go"], label: "Go to an address", run: () => { byId("address").focus(); }, when: free },
-    { keys: ["Backspace", "o"], label: "Back to where one was", run: () => { const at = back.pop(); if (at !== undefined) go(at, false); }, when: free },
-    { keys: ["Enter"], label: "Follow the instruction under the cursor", run: () => code.follow(), when: (event) => view === "code" && both(event) },
+    { keys: ["Backspace", "o"], label: "Back to where one was", run: goBack, when: free },
+    { keys: ["Enter"], label: "Follow the instruction under the cursor", run: () => views[view].follow(), when: (event) => view !== "hexdump" && both(event) },
     { keys: ["i"], label: "Edit bytes (Tab: text or digits)", run: edit, when: free },
     { keys: ["Escape"], label: "End editing or the selection", run: () => { if (dump.editing) dump.edit(false); else dump.go(dump.cursor); byId(view).focus(); } },
     { keys: ["u"], label: "Undo the last write", run: undo, when: free },
     { keys: ["/"], label: "Search", run: () => { show("side"); chooseSide("search"); search.focus(); }, when: free },
     { keys: [":"], label: "Command line", run: () => { show("console-panel"); shell.focus(); }, when: free },
-    { keys: ["v"], label: "Hexdump or disassembly", run: () => { if (about.disassembly) chooseMain(view === "code" ? "hexdump" : "code"); }, when: free },
+    { keys: ["v"], label: "Hexdump, disassembly, graph in turn", run: () => { chooseMain(mainTabs[(mainTabs.findIndex(({ id }) => id === view) + 1) % mainTabs.length].id); byId(view).focus(); }, when: free },
+    ...mainTabs.map(({ id, label }) => ({ keys: [], label: `View: ${label}`, run: () => { show("main"); chooseMain(id); byId(id).focus(); } })),
+    { keys: ["x"], label: "References of the address under the cursor", run: () => { show("side"); chooseSide("references"); references.focus(); }, when: free },
+    { keys: ["+"], label: "Graph: larger", run: () => graph.zoom(1.25), when: drawn },
+    { keys: ["-"], label: "Graph: smaller", run: () => graph.zoom(1 / 1.25), when: drawn },
+    { keys: ["0"], label: "Graph: the whole function", run: () => graph.fit(), when: drawn },
     { keys: ["yy"], label: "Copy as hex", run: () => copy("hex", dump.selection), when: free },
     { keys: ["yc"], label: "Copy as C", run: () => copy("C", dump.selection), when: free },
     { keys: ["yp"], label: "Copy as Python", run: () => copy("Python", dump.selection), when: free },
     { keys: ["t"], label: "Light or dark", run: nextTheme, when: free },
-    { keys: ["r"], label: "Read everything anew", run: () => { memory.forget(); memory.refreshMaps(); strip.sample(); chooseSide(side); }, when: free },
-    { keys: ["b"], label: "Breakpoint at the cursor", run: () => process.step(`db ${hex(address())}`), when: () => !byId("process").hidden && !dump.editing },
-    { keys: ["s"], label: "Step one instruction", run: () => process.step("ds"), when: () => !byId("process").hidden && !dump.editing },
+    { keys: ["r"], label: "Read everything anew", run: () => { memory.forget(); memory.refreshMaps(process.here); code.refresh(); strip.sample(); chooseSide(side); }, when: free },
+    { keys: ["b", "F2"], label: "Breakpoint at the cursor, or none", run: () => process.toggle(address()), when: debugging },
+    ...process.steps.map(([label, key, action, title]) => ({ keys: [key, { step: "F7", over: "F8", continue: "F9" }[action]].filter(Boolean), label: `Process: ${title}`, run: () => process.act(action), when: debugging })),
+    { keys: ["F4"], label: "Process: Run until the cursor", run: () => process.act("until", { address: hex(address()) }), when: debugging },
+    { keys: ["p"], label: "Process: Pause", run: () => process.pause(), when: debugging },
+    { keys: ["."], label: "Process: Go to where it is", run: () => { if (process.pc !== null) go(process.pc); }, when: debugging },
     { keys: ["?"], label: "Help on keys", run: () => byId("help-open").click(), when: free },
     ...lists.map(({ id, label }) => ({ keys: [], label: `List: ${label}`, run: () => { show("side"); chooseSide(id); lists.find((one) => one.id === id).list.focus(); } })),
     { keys: [], label: "Sign out", run: async () => { await post("/sign-out"); line.close(); location.reload(); } },
@@ -292,15 +289,22 @@ function start(about) {
     clearTimeout(late);
     late = setTimeout(() => {
       memory.forget();
-      memory.refreshMaps().catch((error) => say(error.message, true));
-      if (side !== "search") load(lists.find((one) => one.id === side).list, side);
-      process.refresh();
+      code.refresh();
+      memory.refreshMaps(process.here).catch((error) => say(error.message, true));
+      const entry = lists.find((one) => one.id === side);
+      if (entry) load(entry.list, side);
+      if (!process.running) process.refresh();
     }, 150);
   };
   window.addEventListener("remora", ({ detail }) => {
     if (detail.event === "seek") {
       go(BigInt(detail.address));
       shell.seek = hex(BigInt(detail.address));
+    } else if (detail.event === "stop") {
+      memory.forget();
+      if (detail.address !== null) go(BigInt(detail.address), false);
+      if (detail.lines.length > 0) say(detail.lines.at(-1));
+      if (!process.running) process.refresh();
     } else if (detail.event === "changed") {
       changed();
     } else if (detail.event === "stopping") {
@@ -309,28 +313,34 @@ function start(about) {
       say(detail.here ? "Another client is here" : "A client has left");
     }
   });
-  window.addEventListener("line", () => say("The connection to the server is lost; trying again", true));
+  window.addEventListener("line", ({ detail: there }) => {
+    say(there ? "The server is there again" : "The connection to the server is lost; trying again", !there);
+    if (there) changed();
+  });
   window.addEventListener("hashchange", () => {
     const found = /^#(0x[0-9a-f]+)$/i.exec(location.hash);
     if (found && BigInt(found[1]) !== address()) go(BigInt(found[1]));
   });
 
   shell.seek = hex(BigInt(about.seek));
+  memory.setMaps(about.process ? [] : about.maps);
+  const file = about.files.find((one) => one.raised) ?? about.files[0];
+  byId("file").textContent = file ? visible(file.uri) : "nothing is open";
+  document.title = file ? `${visible(file.uri)} - remora` : "remora";
+  byId("show-process").hidden = true;
   chooseSide("search");
   show("main");
-  line.open();
+  chooseMain(about.process ? "code" : "hexdump");
   const linked = /^#(0x[0-9a-f]+)$/i.exec(location.hash);
-  const begin = BigInt(linked ? linked[1] : about.seek);
-  chooseMain("hexdump");
-  Promise.all([memory.refreshMaps(), get("/list/files")]).then(([, files]) => {
-    const file = files.find((one) => one.raised) ?? files[0];
-    byId("file").textContent = file ? visible(file.uri) : "nothing is open";
-    document.title = file ? `${visible(file.uri)} - remora` : "remora";
-    go(begin, false);
-    byId("hexdump").focus();
-    document.body.dataset.ready = "true";
-  }).catch((error) => say(error.message, true));
-  process.refresh();
+  go(BigInt(linked ? linked[1] : about.seek), false);
+  byId(view).focus();
+  // What is seen first is asked for; the rest may follow.
+  line.open();
+  if (about.process) {
+    memory.refreshMaps(true).catch((error) => say(error.message, true));
+    process.refresh();
+  }
+  document.body.dataset.ready = "true";
 }
 
 session().then(start, (error) => say(error.message, true));

@@ -14,11 +14,18 @@ export class Memory extends EventTarget {
   #last = Promise.resolve();
   maps = [];
 
-  /** Reads anew what is mapped. */
-  async refreshMaps() {
-    const maps = await get("/list/maps");
+  /** Reads anew what is mapped. In a process that is what the process says: its device is the whole space. */
+  async refreshMaps(process) {
+    let maps = [];
+    if (process) maps = (await get("/list/process-maps").catch(() => [])).map((map) => ({ ...map, from: map.addr, to: map.addr_end }));
+    this.setMaps(maps.length > 0 ? maps : await get("/list/maps"));
+  }
+
+  setMaps(maps) {
+    const before = this.maps;
     this.maps = maps.map((map) => ({ ...map, from: BigInt(map.from), to: BigInt(map.to) })).sort((a, b) => (a.from < b.from ? -1 : 1));
-    this.dispatchEvent(new Event("maps"));
+    const same = before.length === this.maps.length && before.every((map, at) => map.from === this.maps[at].from && map.to === this.maps[at].to);
+    if (!same) this.dispatchEvent(new Event("maps"));
   }
 
   mapped(address) {

@@ -1,79 +1,133 @@
-// The process, when there is one: registers, stack, breakpoints, stepping.
+// The process, when there is one: registers, stack, threads, frames, breakpoints, stepping. All of it comes in one
+// answer, and everything that makes it run is asked for on the side, so that a process that does not stop blocks nobody.
 
-import { get, run } from "./api.js";
+import { get, post } from "./api.js";
 import { make, say, hex, visible } from "./dom.js";
 
-const STEPS = [["Step", "ds", "Step one instruction"], ["Over", "dso", "Step over calls"], ["Continue", "dc", "Run on"]];
+/** Parts of registers that are shown already. */
+const PARTS = /^(e?[a-d]x|[a-d][lh]|e?[sd]il?|e?[sb]pl?|e?ip|r\d+[dwb]|w\d+|xmm.*|ymm.*)$/;
 
 export class Process extends EventTarget {
-  #place; #lists; #registers = {}; #known = new Set();
+  #place; #state = "none"; #old = {}; #seen = {}; #may; #running = null; #asked = 0; pc = null; breakpoints = new Set();
 
-  constructor(place, lists) {
+  constructor(place, may) {
     super();
     this.#place = place;
-    this.#lists = lists;
+    this.#may = may;
+    this.steps = [
+      ["Step", "s", "step", "Step one instruction"], ["Over", "n", "over", "Step over a call"],
+      ["Out", "f", "out", "Run until the function returns"], ["Continue", "c", "continue", "Run on"],
+    ];
   }
 
-  /** Looks whether a process is open, and shows it. */
+  get here() { return this.#state !== "none"; }
+  get running() { return this.#running !== null || this.#state === "running"; }
+
+  /** Looks at the process and shows it. */
   async refresh() {
-    if (!this.#lists.includes("registers")) return;
-    let registers;
+    if (!this.#may) return;
+    const asked = ++this.#asked;
+    let found;
     try {
-      registers = await get("/list/registers");
-    } catch {
-      registers = {};
+      found = await get("/process");
+    } catch (error) {
+      found = { state: "none", why: error.message };
     }
-    const names = Object.keys(registers);
-    this.#place.hidden = names.length === 0;
-    document.body.classList.toggle("has-process", names.length > 0);
-    if (names.length === 0) return;
-    const old = this.#registers;
-    this.#registers = registers;
-    let breakpoints = [];
-    if (this.#lists.includes("breakpoints")) {
-      try {
-        breakpoints = await get("/list/breakpoints");
-      } catch {
-        breakpoints = [];
-      }
+    if (asked !== this.#asked) return;
+    this.#state = found.state;
+    this.#place.hidden = !this.here;
+    document.body.classList.toggle("has-process", this.here);
+    if (!this.here) return;
+    const registers = found.registers ?? {};
+    const wide = "rax" in registers || "x0" in registers;
+    const names = Object.keys(registers).filter((name) => !wide || !PARTS.test(name));
+    const pc = registers.rip ?? registers.pc ?? registers.eip;
+    this.pc = pc === undefined ? null : BigInt(pc);
+    // What changed is measured against the stop before, however often one looks.
+    if (this.#seen.rip !== registers.rip || this.#seen.pc !== registers.pc) {
+      this.#old = this.#seen;
+      this.#seen = registers;
     }
-    const stack = await this.#stack(registers);
-    this.#place.replaceChildren(
-      make("div", { class: "steps" }, ...STEPS.map(([label, command, title]) => make("button", { type: "button", title, onclick: () => this.step(command) }, label))),
-      make("h2", {}, "Registers"),
-      make("dl", { class: "registers" }, ...names.flatMap((name) => {
+    const points = found.breakpoints ?? [];
+    this.breakpoints = new Set(points.filter((point) => point.enabled !== false).map((point) => BigInt(point.addr)));
+    this.#draw(found, names, registers, points);
+    this.dispatchEvent(new Event("looked"));
+  }
+
+  #link(address, text = hex(address, 12)) {
+    return make("button", { type: "button", class: "link", onclick: () => this.dispatchEvent(new CustomEvent("go", { detail: BigInt.asUintN(64, BigInt(address)) })) }, visible(text));
+  }
+
+  #draw(found, names, registers, points) {
+    const busy = this.running;
+    const steps = this.steps.map(([label, key, action, title]) => make("button", { type: "button", title: `${title} (${key})`, disabled: busy, onclick: () => this.act(action) }, label));
+    const pause = make("button", { type: "button", id: "pause", title: "Stop the process (p)", disabled: !busy, onclick: () => this.pause() }, "Pause");
+    const section = (title, ...body) => make("section", { class: "part", "aria-label": title }, make("h2", {}, title), ...body);
+    const state = make("p", { id: "process-state", role: "status" }, busy ? "running" : found.state === "ended" ? "The process has ended: doo starts it again." : `stopped at ${this.pc === null ? "?" : hex(this.pc)}`);
+    const parts = [make("div", { class: "steps" }, ...steps, pause), state];
+    if (names.length > 0) {
+      parts.push(section("Registers", make("dl", { class: "registers" }, ...names.flatMap((name) => {
         const value = registers[name];
+        const changed = this.#old[name] !== undefined && String(this.#old[name]) !== String(value);
         const number = typeof value === "number" || typeof value === "bigint";
-        const changed = old[name] !== undefined && String(old[name]) !== String(value);
-        return [make("dt", {}, name), make("dd", { class: changed ? "changed" : "" }, number
-          ? make("button", { type: "button", class: "link", onclick: () => this.dispatchEvent(new CustomEvent("go", { detail: BigInt(value) })) }, hex(value, 16))
-          : visible(value))];
-      })),
-      make("h2", {}, "Stack"), stack,
-      make("h2", {}, "Breakpoints"),
-      breakpoints.length === 0 ? make("p", { class: "empty" }, "None: b sets one at the cursor.") : make("ul", { class: "breakpoints" }, ...breakpoints.map((point) => {
-        const address = BigInt(point.addr ?? point.address ?? point.offset ?? 0);
-        return make("li", {}, make("button", { type: "button", class: "link", onclick: () => this.dispatchEvent(new CustomEvent("go", { detail: address })) }, hex(address, 16)),
-          make("button", { type: "button", "aria-label": `Remove the breakpoint at ${hex(address)}`, onclick: () => this.step(`db- ${hex(address)}`) }, "Remove"));
-      })),
-    );
+        return [make("dt", {}, name), make("dd", { class: changed ? "changed" : "" }, number ? this.#link(value, hex(value, 1)) : visible(value))];
+      }))));
+      parts.push(section("Stack", make("ol", { class: "stack" }, ...(found.stack ?? []).map((row) => make("li", {},
+        make("span", { class: "offset" }, hex(row.addr).slice(-5)), " ", this.#link(row.value, hex(row.value, 1)), " ",
+        make("span", { class: "note" }, visible(row.ref?.flag ?? row.ref?.string ?? "")))))));
+      parts.push(section("Frames", make("ol", { class: "frames" }, ...(found.frames ?? []).map((frame) => make("li", {},
+        this.#link(frame.pc, frame.desc || hex(frame.pc)), " ", make("span", { class: "note" }, visible(frame.fname ?? "")))))));
+      parts.push(section("Threads", make("ul", { class: "threads" }, ...(found.threads ?? []).map((thread) => make("li", { class: thread.current ? "current" : "" },
+        make("button", { type: "button", "aria-pressed": String(Boolean(thread.current)), onclick: () => this.act("thread", { count: Number(thread.pid) }) }, String(thread.pid)),
+        " ", this.#link(thread.pc ?? 0), " ", make("span", { class: "note" }, visible(thread.path ?? "")))))));
+    }
+    parts.push(section("Breakpoints", points.length === 0 ? make("p", { class: "empty" }, "None: b sets one at the cursor.") : make("ul", { class: "breakpoints" }, ...points.map((point) => {
+      const at = hex(point.addr);
+      return make("li", {}, this.#link(point.addr, point.name || at), make("span", { class: "note" }, ` ${point.hits ?? 0} hits`),
+        make("button", { type: "button", "aria-label": `${point.enabled ? "Disable" : "Enable"} the breakpoint at ${at}`, onclick: () => this.mark(point.enabled ? "disable" : "enable", BigInt(point.addr)) }, point.enabled ? "On" : "Off"),
+        make("button", { type: "button", "aria-label": `Remove the breakpoint at ${at}`, onclick: () => this.mark("remove", BigInt(point.addr)) }, "Remove"));
+    }))));
+    const focus = document.activeElement?.closest?.("#process") ? document.activeElement.textContent : null;
+    this.#place.replaceChildren(...parts);
+    if (focus) [...this.#place.querySelectorAll("button:not(:disabled)")].find((button) => button.textContent === focus)?.focus();
   }
 
-  async #stack(registers) {
-    const pointer = registers.rsp ?? registers.sp ?? registers.esp;
-    if (pointer === undefined) return make("p", { class: "empty" }, "No stack pointer.");
-    const { output } = await run(`pxr 64 @ ${pointer}`);
-    return make("pre", { class: "stack" }, visible(output).replaceAll("\\x0a", "\n"));
-  }
-
-  async step(command) {
+  /** Lets the process do something. It may run for ever: `pause` ends that. */
+  async act(action, more = {}) {
+    if (!this.here || this.running) return;
+    this.#running = action;
+    // What takes only a moment shows no change of state.
+    const late = setTimeout(() => this.refresh(), 250);
     try {
-      const report = await run(command);
-      if (!report.ok) say(report.errors[0] ?? `${command} failed`, true);
+      const report = await post("/control", { action, ...more });
+      if (report.notes?.length > 0) say(report.notes.at(-1));
     } catch (error) {
       say(error.message, true);
     }
+    clearTimeout(late);
+    this.#running = null;
     this.dispatchEvent(new Event("stepped"));
     await this.refresh();
   }
+
+  async pause() {
+    try {
+      await post("/control", { action: "pause" });
+    } catch (error) {
+      say(error.message, true);
+    }
+  }
+
+  /** Sets, removes or changes the breakpoint at `address`. */
+  async mark(action, address) {
+    try {
+      await post("/breakpoints", { action, address: `0x${address.toString(16)}` });
+    } catch (error) {
+      say(error.message, true);
+    }
+    await this.refresh();
+  }
+
+  /** Sets the breakpoint at `address`, or removes the one that is there. */
+  toggle(address) { return this.mark(this.breakpoints.has(address) ? "remove" : "set", address); }
 }
