@@ -36,6 +36,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("condition", condition),
     ("http", http),
     ("disasm", disasm),
+    ("analysis", analysis),
 ];
 
 /// The heads of HTTP requests, as odd clients send them.
@@ -136,6 +137,9 @@ pub fn object(data: &[u8]) {
         let _ = symbol.demangled();
     }
     let _ = binary::relocations(&mut device, &object);
+    let _ = binary::versions(&mut device, &object);
+    let _ = binary::resources(&mut device, &object);
+    let _ = binary::signatures(&mut device, &object);
 }
 
 /// Damaged files of every format that a plugin decodes.
@@ -414,4 +418,26 @@ pub fn disasm(data: &[u8]) {
         }
     }
     let _ = assemble(&Settings::default(), 0x1000, &String::from_utf8_lossy(rest));
+}
+
+/// Code that is made to deceive: functions, blocks, frames and references of any bytes, and all that is shown of them.
+pub fn analysis(data: &[u8]) {
+    let [which, rest @ ..] = data else { return };
+    let (arch, bits) = [("x86", 64), ("x86", 32), ("arm", 64), ("arm", 16)][usize::from(*which) % 4];
+    let mut session = Session::new();
+    session.view.permissions = Permissions::READ.and(Permissions::WRITE);
+    session.with(|core, _| {
+        let device = Box::new(Memory::new(rest.to_vec()));
+        let fd = core.io.adopt("hex://", Access::RWX, device);
+        core.io.map_whole(fd, 0x1000).expect("it maps");
+    });
+    let cancel = session.cancel.clone();
+    let _watch = Watch::over(&cancel);
+    let (mut out, mut errors) = (Bounded(1 << 20), Bounded(1 << 20));
+    let mut out = Out::new(&mut out, &mut errors, Style::default(), cancel);
+    let line = format!(
+        "e asm.arch={arch}; e asm.bits={bits}; s 0x1000; af; af @ 0x1008; aa; afl; aflj; afij; afbj; pdf; pdfj; agfj; \
+         agf; axj; ax; pds; ?v $FE; ?v $C0; pd 32; pdj 32"
+    );
+    let _ = session.execute(&line, &mut out);
 }

@@ -17,6 +17,9 @@ mod other;
 mod parse;
 mod pe;
 mod reader;
+mod resources;
+mod signature;
+pub mod handlers;
 pub mod registers;
 pub mod strings;
 
@@ -335,6 +338,58 @@ pub struct Member {
     pub arch: Option<(&'static str, u32)>,
 }
 
+/// A version that a file states or asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Version {
+    /// `defined` and `needed`: versions of symbols (ELF); `fixed` and `string`: of the file itself (PE).
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The library that is to have it, or the table of strings that it stands in.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub file: String,
+    /// Its number, by which symbols name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u16>,
+    /// Its name, or what is said.
+    pub name: String,
+    /// What is said of it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub value: String,
+}
+
+/// Data that a PE file carries for its program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Resource {
+    /// `ICON`, `VERSION`, `MANIFEST`, or a name of the program's own.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Name or number.
+    pub name: String,
+    /// The language (LANGID).
+    #[serde(rename = "lang")]
+    pub language: u16,
+    /// Virtual address.
+    pub vaddr: u64,
+    /// Offset in the device; 0 when it lies outside of the file.
+    pub paddr: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A signature, or a part of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Signature {
+    /// `PKCS_SIGNED_DATA`, `CodeDirectory`, `Entitlements`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Offset in the device.
+    pub paddr: u64,
+    /// Bytes.
+    pub size: u64,
+    /// What can be said of it in words: the identifier, the entitlements.
+    pub text: String,
+}
+
 /// How a file is to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Placement {
@@ -379,6 +434,27 @@ pub fn details(device: &mut dyn Device, object: &Object) -> Result<Details> {
     let mut reader = Reader::new(device);
     reader.restrict(object.offset, object.size);
     parse::details(&reader, object)
+}
+
+/// The versions that the file states and asks for.
+pub fn versions(device: &mut dyn Device, object: &Object) -> Result<Read<Version>> {
+    let mut reader = Reader::new(device);
+    reader.restrict(object.offset, object.size);
+    parse::versions(&reader, object)
+}
+
+/// The resources of a PE file.
+pub fn resources(device: &mut dyn Device, object: &Object) -> Result<Read<Resource>> {
+    let mut reader = Reader::new(device);
+    reader.restrict(object.offset, object.size);
+    parse::resources(&reader, object)
+}
+
+/// The signatures of a PE or Mach-O file.
+pub fn signatures(device: &mut dyn Device, object: &Object) -> Result<Read<Signature>> {
+    let mut reader = Reader::new(device);
+    reader.restrict(object.offset, object.size);
+    parse::signatures(&reader, object)
 }
 
 /// A list as far as it could be read, and what could not.

@@ -3,8 +3,8 @@
 use object::read::FileKind;
 use object::{Endianness, elf, pe};
 
-use super::{Details, Kind, Member, Object, Placement, Read, Reader, Relocation, Symbol};
-use super::{archive, elf as elf_file, other, pe as pe_file};
+use super::{Details, Kind, Member, Object, Placement, Read, Reader, Relocation, Resource, Signature, Symbol, Version};
+use super::{archive, elf as elf_file, other, pe as pe_file, resources as pe_parts, signature};
 use crate::error::{self, Error, Result};
 
 type Elf32 = elf::FileHeader32<Endianness>;
@@ -103,6 +103,39 @@ pub(super) fn details(reader: &Reader<'_>, object: &Object) -> Result<Details> {
     let result = match object.kind {
         Kind::Archive => Ok(Details { relro: "no", language: "c", ..Details::default() }),
         _ => dispatch!(reader, object, details),
+    };
+    checked(reader, result)
+}
+
+/// See [`super::versions`].
+pub(super) fn versions(reader: &Reader<'_>, object: &Object) -> Result<Read<Version>> {
+    let result = match object.class {
+        "ELF32" => elf_file::versions::<Elf32>(reader, object),
+        "ELF64" => elf_file::versions::<Elf64>(reader, object),
+        "PE32" => pe_parts::versions::<Pe32>(reader, object),
+        "PE32+" => pe_parts::versions::<Pe64>(reader, object),
+        _ => Ok(Read::default()),
+    };
+    checked(reader, result)
+}
+
+/// See [`super::resources`].
+pub(super) fn resources(reader: &Reader<'_>, object: &Object) -> Result<Read<Resource>> {
+    let result = match object.class {
+        "PE32" => pe_parts::resources::<Pe32>(reader, object),
+        "PE32+" => pe_parts::resources::<Pe64>(reader, object),
+        _ => Ok(Read::default()),
+    };
+    checked(reader, result)
+}
+
+/// See [`super::signatures`].
+pub(super) fn signatures(reader: &Reader<'_>, object: &Object) -> Result<Read<Signature>> {
+    let result = match object.class {
+        "PE32" => pe_parts::signatures::<Pe32>(reader, object),
+        "PE32+" => pe_parts::signatures::<Pe64>(reader, object),
+        _ if object.format.starts_with("mach0") => signature::signatures(reader, object),
+        _ => Ok(Read::default()),
     };
     checked(reader, result)
 }

@@ -38,7 +38,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "CLf",
-        aliases: &["idf"],
+        aliases: &["idf", "ix", "iX"],
         summary: "list the source files",
         modes: &[Mode::Json],
         needs: Permissions::READ,

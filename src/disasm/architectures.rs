@@ -48,6 +48,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     architecture("sysz", &[64], &[], "IBM z/Architecture (s390x)"),
     architecture("tms320c64x", &[32], &[], "Texas Instruments TMS320C64x"),
     architecture("tricore", &[32], &["162", "110", "120", "130", "131", "160", "161"], "Infineon TriCore"),
+    architecture("wasm", &[32, 64], &[], "WebAssembly"),
     Architecture { name: "x86", bits: &[64, 16, 32], cpus: &[], summary: "x86", assembles: true },
     architecture("xcore", &[32], &[], "XMOS XCore"),
 ];
@@ -68,6 +69,7 @@ pub const NAMES: &[&str] = &[
     "sysz",
     "tms320c64x",
     "tricore",
+    "wasm",
     "x86",
     "xcore",
 ];

@@ -2,6 +2,7 @@
 
 mod facts;
 mod kinds;
+mod mips;
 
 use ::capstone::{Arch, Capstone as Handle, Endian, ExtraMode, Mode};
 
@@ -14,6 +15,8 @@ pub struct Capstone {
     handle: Handle,
     shape: Shape,
     trap: &'static [u8],
+    /// Of MIPS: whether the high byte comes first.
+    mips: Option<bool>,
     reading: Reading,
     /// What the last decode found; kept with their memory from one to the next.
     decoded: Vec<Text>,
@@ -73,6 +76,7 @@ impl Capstone {
             handle,
             shape,
             trap: trap(architecture.name, bits, big),
+            mips: (architecture.name == "mips" && cpu != "micro").then_some(big),
             reading: Reading::of(architecture.name, bits),
             decoded: Vec::new(),
             facts: Vec::new(),
@@ -261,6 +265,10 @@ impl Disassembler for Capstone {
                 _ => {
                     let step = self.shape.shortest.min(bytes.len() - at);
                     *instruction = Instruction::invalid(here, step as u32);
+                    if self.mips.is_some_and(|big| mips::compare(&self.handle, &bytes[at..], big, here, text)) {
+                        *instruction = Instruction { address: here, size: step as u32, ..Instruction::default() };
+                        self.reading.read(text, instruction);
+                    }
                     at += step;
                     if let Some(found) = found.as_mut() {
                         found.reset(&bytes[at..], address.wrapping_add(at as u64));

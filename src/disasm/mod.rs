@@ -8,6 +8,7 @@ mod architectures;
 mod assembler;
 mod capstone;
 mod kind;
+mod wasm;
 mod x86;
 
 use std::fmt;
@@ -265,6 +266,9 @@ pub fn disassembler(settings: &Settings) -> Result<Box<dyn Disassembler>> {
     let bits = architecture.bits_for(settings.bits);
     if architecture.name == "x86" {
         return Ok(Box::new(x86::X86::new(bits, settings.syntax)));
+    }
+    if architecture.name == "wasm" {
+        return Ok(Box::new(wasm::Wasm::default()));
     }
     capstone::Capstone::open(architecture, bits, settings).map(|found| Box::new(found) as Box<dyn Disassembler>)
 }

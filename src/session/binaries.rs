@@ -132,6 +132,13 @@ impl Core {
         self.known(fd).map(|known| std::mem::take(&mut known.warnings)).unwrap_or_default()
     }
 
+    /// Adds to what [`Core::take_warnings`] tells.
+    pub(super) fn warn(&mut self, fd: u32, warning: String) {
+        if let Some(known) = self.known(fd) {
+            known.warnings.push(warning);
+        }
+    }
+
     /// What is known of the file behind `fd` as it is open now.
     fn known(&mut self, fd: u32) -> Option<&mut Known> {
         let Ok(descriptor) = self.io.descriptor(fd) else {

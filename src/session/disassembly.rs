@@ -18,3 +18,11 @@ pub fn settings(core: &Core, view: &View) -> Settings {
         syntax: Syntax::named(&option("asm.syntax").to_string()),
     }
 }
+
+/// Bytes of an address or a word of the machine (`asm.bits`): Thumb code has those of ARM.
+pub fn word(core: &Core, view: &View) -> usize {
+    match settings(core, view) {
+        Settings { arch, bits: 16, .. } if arch == "arm" => 4,
+        Settings { bits, .. } => (bits as usize / 8).clamp(1, 8),
+    }
+}

@@ -81,7 +81,7 @@ impl Core {
             return Ok(None);
         };
         self.map_object(fd, &object)?;
-        self.follow(&object);
+        self.follow(fd, &object);
         self.name_parts(&object);
         self.binaries.unnamed.push(fd);
         Ok(object.entries.first().map(|entry: &Entry| entry.vaddr))
@@ -100,7 +100,7 @@ impl Core {
         // A program at fixed addresses lies where its file says.
         self.place_object(file, Placement { base: Some(bias).filter(|bias| *bias != 0), bits: None });
         let Some(object) = self.object(file) else { return Ok(()) };
-        self.follow(&object);
+        self.follow(file, &object);
         self.name_parts(&object);
         self.binaries.unnamed.push(file);
         Ok(())
@@ -167,7 +167,7 @@ impl Core {
     }
 
     /// The options that say how code is read follow the file.
-    fn follow(&mut self, object: &Object) {
+    fn follow(&mut self, fd: u32, object: &Object) {
         let settings = [
             ("asm.arch", Value::Text(object.arch.to_string())),
             ("asm.cpu", Value::Text(object.cpu.to_string())),
@@ -179,11 +179,12 @@ impl Core {
             let known = |option: &&options::OptionSpec| {
                 option.choices.is_empty() || option.choices.contains(&value.to_string().as_str())
             };
-            // A machine that cannot be disassembled leaves the option as it is.
-            if !matches!(object.arch, "null")
-                && let Some(option) = options::find(name).filter(known)
-            {
+            if let Some(option) = options::find(name).filter(known) {
                 self.config.put(option, value);
+            } else if name == "asm.arch" {
+                let kept = super::config::lookup(&super::config::Config::default(), &self.config, name);
+                let machine = &object.machine;
+                self.warn(fd, format!("machine {machine}: it cannot be disassembled; asm.arch stays {kept}"));
             }
         }
     }

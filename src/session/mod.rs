@@ -16,6 +16,7 @@ pub mod load;
 mod main_function;
 pub mod metadata;
 pub mod options;
+mod places;
 pub mod reach;
 pub mod scope;
 pub mod seek;

@@ -1,7 +1,7 @@
 //! What names in an expression mean to one client: flags, `$` variables, memory.
 
 use super::flags::Flag;
-use super::{Core, View, config, debug, disassembly, options};
+use super::{Core, View, config, debug, disassembly, options, places};
 use crate::disasm::{self, Instruction};
 use crate::error::{Error, Kind, Result};
 use crate::io::{Descriptor, Map, Settings};
@@ -62,7 +62,7 @@ impl Scope<'_> {
 
     /// Bytes in a machine word.
     fn word_size(&self) -> usize {
-        (self.number("asm.bits") as usize / 8).clamp(1, 8)
+        disassembly::word(self.core, self.view)
     }
 
     /// The instruction at the seek; what cannot be decoded names nothing.
@@ -156,6 +156,25 @@ pub const VARIABLES: &[Variable] = &[
     variable("$M", "start of the map here"),
     variable("$MM", "size of the map here"),
     variable("$fl", "size of the flag here"),
+    variable("$S", "start of the section here"),
+    variable("$SS", "size of the section here"),
+    variable("$F", "start of the function here"),
+    variable("$FB", "start of the function here"),
+    variable("$FE", "end of the function here"),
+    variable("$FS", "bytes of the function here, with what lies between its blocks"),
+    variable("$FSS", "bytes of the blocks of the function here"),
+    variable("$FI", "instructions of the function here"),
+    variable("$Fb", "start of the block of a function here"),
+    variable("$Fe", "end of the block here"),
+    variable("$Fs", "bytes of the block here"),
+    variable("$Fi", "instructions of the block here"),
+    variable("$Fj", "where the block here jumps; all ones: nowhere"),
+    variable("$Ff", "where the block here goes on otherwise; all ones: nowhere"),
+    variable("$C0", "first call of the function here, $C1 the second; all ones: none"),
+    variable("$J0", "first jump of the function here to elsewhere; all ones: none"),
+    variable("$D0", "first data that the function here refers to; all ones: none"),
+    variable("$X0", "first place that refers to the function here; all ones: none"),
+    variable("$e", "1: the instruction here ends a block of a function"),
     variable("$l", "size of the instruction here"),
     variable("$j", "address that the instruction here jumps to; all ones: none"),
     variable("$f", "address that a conditional jump here goes on at otherwise; all ones: none"),
@@ -169,16 +188,7 @@ pub const VARIABLES: &[Variable] = &[
 
 /// What the dialect's other variables would need to have a value.
 fn absent(variable: &str) -> Option<&'static str> {
-    let letter = variable.trim_end_matches(|c: char| c.is_ascii_digit());
-    Some(match variable {
-        "e" => "no basic blocks were analysed",
-        "S" | "SS" => "the sections of the file are not known",
-        "D" | "DD" | "DB" | "P" => "no process is being debugged",
-        "F" | "FB" | "FE" | "FS" | "FSS" | "FI" => "no functions were analysed",
-        "Fb" | "Fe" | "Fi" | "Fs" | "Fj" | "Ff" => "no basic blocks were analysed",
-        _ if letter.len() < variable.len() && matches!(letter, "C" | "J" | "D" | "X") => "no functions were analysed",
-        _ => return None,
-    })
+    matches!(variable, "D" | "DD" | "DB" | "P").then_some("no process is being debugged")
 }
 
 fn numeric(value: &config::Value) -> Option<u64> {
@@ -189,7 +199,7 @@ fn numeric(value: &config::Value) -> Option<u64> {
     }
 }
 
-fn missing(what: impl Into<String>) -> Error {
+pub(super) fn missing(what: impl Into<String>) -> Error {
     Error::new(Kind::Expression, what)
 }
 
@@ -238,6 +248,9 @@ impl Names for Scope<'_> {
             "p" => std::process::id().into(),
             _ if variable.starts_with('.') => debug::debugged(self.core, self.view)?.register(&variable[1..])?,
             _ => {
+                if let Some(value) = places::value(self.core, self.view, variable) {
+                    return value;
+                }
                 return Err(match absent(variable) {
                     Some(why) => missing(format!("'${variable}' has no value: {why}")),
                     None => unknown(variable),
@@ -324,11 +337,11 @@ mod tests {
     #[test]
     fn what_has_no_value_says_why() {
         let rows: &[(&str, &str)] = &[
-            ("$e", "'$e' has no value: no basic blocks were analysed"),
-            ("$S", "'$S' has no value: the sections of the file are not known"),
-            ("$FB", "'$FB' has no value: no functions were analysed"),
-            ("$C0", "'$C0' has no value: no functions were analysed"),
-            ("$Fb", "'$Fb' has no value: no basic blocks were analysed"),
+            ("$S", "'$S' has no value: 0x00012350 is in no section"),
+            ("$FB", "'$FB' has no value: no function is known at 0x00012350 ('aa' or 'af' finds functions)"),
+            ("$C0", "'$C0' has no value: no function is known at 0x00012350 ('aa' or 'af' finds functions)"),
+            ("$Fb", "'$Fb' has no value: no function is known at 0x00012350 ('aa' or 'af' finds functions)"),
+            ("$DB", "'$DB' has no value: no process is being debugged"),
             ("$.pc", "no process is being debugged ('o dbg://PROGRAM' or 'remora -d PROGRAM' starts one)"),
             (
                 "$r{rip}",

@@ -17,6 +17,7 @@ mod info;
 mod gdb;
 mod interop;
 mod interop_table;
+mod json;
 mod lines;
 mod print;
 mod program;

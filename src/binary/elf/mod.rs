@@ -5,6 +5,7 @@ mod file;
 mod plt;
 mod relocations;
 mod symbols;
+mod versions;
 
 use std::ops::Range;
 
@@ -15,6 +16,7 @@ use object::{Endianness, ReadRef};
 pub(super) use details::details;
 pub(super) use relocations::relocations;
 pub(super) use symbols::symbols;
+pub(super) use versions::versions;
 
 use super::parse::damaged;
 use super::{Entry, Kind, LIST_LIMIT, Object, Placement, Reader, Section, Segment, arch};
@@ -172,6 +174,10 @@ where
     if entry != 0 || kind == Kind::Executable {
         let thumb = machine.arch == "arm" && bits == 32 && entry & 1 != 0;
         let vaddr = (entry & !u64::from(thumb)).wrapping_add(shift);
+        if thumb {
+            // What is entered as Thumb code is Thumb code for the most part.
+            object.bits = 16;
+        }
         object.entries.push(Entry {
             vaddr,
             paddr: object.paddr(vaddr).unwrap_or(0),

@@ -33,7 +33,8 @@ Format: [count|{expression}|0] letters, then a name for each field. 0 makes a un
   n1 2 4 8 signed number of so many bytes            N1 2 4 8 unsigned number
   f F      floating point: 4, 8 bytes                t        4 bytes, seconds since 1970
   z Z      string: bytes, 2-byte characters          s S      4-, 8-byte address of a string
-  u        ULEB128                                   X T      bytes: one or [n], ten
+  u        ULEB128                                   D r      instruction; register: '(rip)field' as name
+  X T      bytes: one or [n], ten
   E B      number: enumeration, bit field            ?        another format: '(format)field' as name
   [n]      in front: an array of n, or n bytes of z Z X E B; n may be '*address'
   *        in front: a pointer to it                 e        the other order of bytes from here
@@ -63,6 +64,10 @@ const COMMANDS: &[Command] = &[
                         {\"name\":\"name\",\"type\":\"z\",\"offset\":2,\"value\":\"\"}]",
             },
             Example { line: "wx 0102; pfq bb", shows: "0x01\n0x02" },
+            Example {
+                line: "wx 4889e5c3; pf DD first then",
+                shows: " first : 0x00000000 = mov rbp, rsp\n  then : 0x00000003 = ret",
+            },
             Example { line: "pf* x id", shows: "f id=0x00000000\nfl 4 @ 0x00000000\nCd 4 @ 0x00000000" },
         ],
         run: Run::Core(pf),

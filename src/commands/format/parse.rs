@@ -93,6 +93,10 @@ pub enum Holds {
     Time,
     /// `u`: a number in ULEB128.
     Uleb,
+    /// `D`: an instruction.
+    Code,
+    /// `r(name)`: a register, whose value takes no memory.
+    Register,
     /// `X`: bytes in hexadecimal.
     Bytes,
     /// `T`: ten bytes in hexadecimal.
@@ -129,6 +133,8 @@ impl Holds {
             Holds::StringPointer(_) => "S".into(),
             Holds::Time => "t".into(),
             Holds::Uleb => "u".into(),
+            Holds::Code => "D".into(),
+            Holds::Register => "r".into(),
             Holds::Bytes => "X".into(),
             Holds::Ten => "T".into(),
             Holds::Enum => "E".into(),
@@ -241,12 +247,8 @@ fn kind(letter: char) -> Result<Holds> {
         'E' => Holds::Enum,
         'B' => Holds::Bits,
         '?' => Holds::Structure,
-        'D' | 'r' => {
-            return Err(Error::new(
-                Kind::Unsupported,
-                format!("bad format: '{letter}' (disassembly, registers) is not available"),
-            ));
-        }
+        'D' => Holds::Code,
+        'r' => Holds::Register,
         _ => return Err(bad(format!("unknown letter '{letter}'")).hint("'pf??' explains the letters")),
     })
 }
@@ -254,10 +256,13 @@ fn kind(letter: char) -> Result<Holds> {
 /// Gives a field its name: the next word, with its type in parentheses where the field needs one.
 fn named<'a>(mut spec: Spec, names: &mut impl Iterator<Item = &'a str>) -> Result<Spec> {
     let word = names.next();
-    let needs_type = matches!(spec.kind, Holds::Structure | Holds::Enum | Holds::Bits);
+    let needs_type = matches!(spec.kind, Holds::Structure | Holds::Enum | Holds::Bits | Holds::Register);
     let Some(word) = word else {
         if spec.kind == Holds::Structure {
             return Err(bad("no format is named for '?'").hint("as in 'pf ? (name)field'"));
+        }
+        if spec.kind == Holds::Register {
+            return Err(bad("no register is named for 'r'").hint("as in 'pf r (rip)pc'"));
         }
         return Ok(spec);
     };
@@ -269,6 +274,13 @@ fn named<'a>(mut spec: Spec, names: &mut impl Iterator<Item = &'a str>) -> Resul
     }
     if spec.kind == Holds::Structure && spec.type_name.as_deref().unwrap_or("").is_empty() {
         return Err(bad(format!("no format is named in '{word}'")).hint("as in 'pf ? (name)field'"));
+    }
+    if spec.kind == Holds::Register && spec.type_name.is_none() {
+        // 'pf r rip': the register is the name.
+        spec.type_name = Some(name.to_string());
+    }
+    if spec.kind == Holds::Register && (spec.pointer || spec.count.is_some()) {
+        return Err(bad("a register is no pointer and no array"));
     }
     if !name.is_empty() {
         spec.name = Some(name.to_string());
@@ -376,7 +388,8 @@ mod tests {
             "*e",
             "99999999999999999999x",
             "é",
-            "D",
+            "r",
+            "*r rip",
             "]",
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");

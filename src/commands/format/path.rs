@@ -186,7 +186,8 @@ fn set(ctx: &mut Ctx<'_, '_>, kind: Holds, scalar: &Scalar, text: &str) -> Resul
             }
             hex(&bytes)
         }
-        Holds::Bytes | Holds::Ten | Holds::Oct | Holds::Wide => {
+        Holds::Register => return Err(Error::new(Kind::Usage, "a register is set with 'dr', not in memory")),
+        Holds::Bytes | Holds::Ten | Holds::Oct | Holds::Wide | Holds::Code => {
             let bytes = literal::hexpairs(text)?;
             if bytes.len() > room {
                 return Err(too_long(bytes.len(), room));

@@ -4,8 +4,9 @@ use serde_json::{Value as Json, json};
 
 use super::parse::{Format, Holds, Repeat, Spec, Step, parse};
 use crate::commands::literal::{self, printable};
+use crate::disasm::{Instruction, Text};
 use crate::error::{Error, Kind, Result};
-use crate::session::Ctx;
+use crate::session::{Ctx, disassembly};
 
 /// The most values of one answer; a long one counts for each [`LONG`] of its bytes.
 const VALUES: usize = 1 << 17;
@@ -102,9 +103,9 @@ pub fn read(ctx: &mut Ctx<'_, '_>, text: &str, address: u64) -> Result<Read> {
 
 /// Bytes of an address (`asm.bits`).
 fn pointer_size(ctx: &Ctx<'_, '_>) -> usize {
-    match ctx.option_number("asm.bits") {
-        0..=16 => 2,
-        17..=32 => 4,
+    match disassembly::word(ctx.core, ctx.view) {
+        0..=2 => 2,
+        3..=4 => 4,
         _ => 8,
     }
 }
@@ -148,6 +149,7 @@ fn size_of(ctx: &mut Ctx<'_, '_>, text: &str, depth: usize, left: &mut usize) ->
                 size_of(ctx, &nested, depth + 1, left)?
             }
             Holds::Enum | Holds::Bits if spec.count.is_none() => 4,
+            Holds::Register => 0,
             kind => fixed_size(kind, pointer_size(ctx)).unwrap_or(1) as u64,
         };
         let size = one.checked_mul(times).ok_or_else(too_large)?;
@@ -201,7 +203,7 @@ fn fixed_size(kind: Holds, pointer_size: usize) -> Option<usize> {
         Holds::Signed(size) | Holds::Unsigned(size) | Holds::StringPointer(size) => size.into(),
         Holds::Ten => 10,
         Holds::Bytes | Holds::Enum | Holds::Bits => 1,
-        Holds::String | Holds::Wide | Holds::Uleb | Holds::Structure => return None,
+        Holds::String | Holds::Wide | Holds::Uleb | Holds::Structure | Holds::Code | Holds::Register => return None,
     })
 }
 
@@ -299,6 +301,10 @@ impl Reader<'_, '_, '_> {
             self.structures(&mut field, elements)?;
             return Ok(field);
         }
+        if spec.kind == Holds::Register {
+            field.data = Data::One(self.register(spec.type_name.as_deref().unwrap_or_default(), address)?);
+            return Ok(field);
+        }
         let mut values = Vec::new();
         for _ in 0..elements.unwrap_or(1) {
             let here = address.wrapping_add(field.size);
@@ -390,6 +396,9 @@ impl Reader<'_, '_, '_> {
         if kind == Holds::Uleb {
             return self.uleb(address);
         }
+        if kind == Holds::Code {
+            return self.code(address);
+        }
         let size = match kind {
             Holds::Enum | Holds::Bits => match given.unwrap_or(4) {
                 size @ (1 | 2 | 4 | 8) => size as usize,
@@ -469,7 +478,9 @@ impl Reader<'_, '_, '_> {
                 (format!("0x{address:08x} -> 0x{value:08x} \"{shown}\""), string.into())
             }
             // Read elsewhere: their sizes depend on their contents.
-            Holds::String | Holds::Wide | Holds::Uleb | Holds::Structure => (String::new(), Json::Null),
+            Holds::String | Holds::Wide | Holds::Uleb | Holds::Structure | Holds::Code | Holds::Register => {
+                (String::new(), Json::Null)
+            }
         })
     }
 
@@ -501,6 +512,32 @@ impl Reader<'_, '_, '_> {
                 .hint("give its size, as in '[16]z'"));
         }
         Ok(bytes)
+    }
+
+    /// The instruction at `address`.
+    fn code(&mut self, address: u64) -> Result<(Scalar, u64)> {
+        let mut disassembler = self.ctx.disassembler()?;
+        let mut bytes = self.ctx.read(address, disassembler.longest() as u64)?;
+        let (mut instruction, mut text) = (Instruction::default(), Text::default());
+        disassembler.one(address, &bytes, &mut instruction);
+        disassembler.text(0, &(), &mut text);
+        bytes.truncate(instruction.size as usize);
+        let (size, text) = (bytes.len() as u64, text.to_string());
+        let json = text.clone().into();
+        Ok((Scalar { address, bytes, big_endian: false, text, json }, size))
+    }
+
+    /// The register called `name`, of the process that is debugged or of the flags that stand for one.
+    fn register(&mut self, name: &str, address: u64) -> Result<Scalar> {
+        let value =
+            self.ctx.evaluate(&format!("$r{{{name}}}")).or_else(|error| self.ctx.evaluate(name).map_err(|_| error))?;
+        Ok(Scalar {
+            address,
+            bytes: Vec::new(),
+            big_endian: false,
+            text: format!("{name} : 0x{value:08x}"),
+            json: value.into(),
+        })
     }
 
     fn uleb(&mut self, address: u64) -> Result<(Scalar, u64)> {

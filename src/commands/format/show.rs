@@ -262,7 +262,10 @@ fn c_type(field: &Field) -> (String, Option<usize>) {
         Holds::Wide => ("uint16_t".into(), Some(field.size as usize / 2).filter(|_| !field.spec.pointer)),
         Holds::StringPointer(_) => plain("char *"),
         Holds::Time => plain("uint32_t"),
-        Holds::Uleb | Holds::Bytes | Holds::Ten => ("uint8_t".into(), size.filter(|_| !field.spec.pointer)),
+        Holds::Register => plain("uint64_t"),
+        Holds::Uleb | Holds::Bytes | Holds::Ten | Holds::Code => {
+            ("uint8_t".into(), size.filter(|_| !field.spec.pointer))
+        }
         Holds::Enum | Holds::Bits => (format!("uint{}_t", 8 * size.unwrap_or(4)), None),
         Holds::Structure => (format!("struct {}", field.spec.type_name.as_deref().unwrap_or_default()), None),
     }

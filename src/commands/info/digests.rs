@@ -13,6 +13,7 @@ use crate::session::{Ctx, Permissions};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "it",
+    aliases: &["iT"],
     summary: "show digests of the whole file",
     modes: &[Mode::Json, Mode::Quiet],
     needs: Permissions::READ,

@@ -134,6 +134,11 @@ fn binary(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     ctx.out.value(&facts)
 }
 
+/// What `iIj` says of `object`.
+pub(super) fn described(object: &Object, details: &Details) -> Value {
+    describe(object, details).json
+}
+
 fn describe(object: &Object, details: &Details) -> Facts {
     let endian = if object.big_endian { "big" } else { "little" };
     let (widest, narrowest, alignment) = instructions(object);
@@ -242,7 +247,7 @@ fn instructions(object: &Object) -> (u32, u32, u32) {
         ("arm", 64) | ("mips" | "ppc" | "sparc", _) => (4, 4, 4),
         ("arm", _) => (4, 2, 4),
         ("riscv", _) => (4, 2, 2),
-        ("s390", _) => (6, 2, 2),
+        ("sysz", _) => (6, 2, 2),
         ("m68k", _) => (10, 2, 2),
         _ => (16, 1, 0),
     }

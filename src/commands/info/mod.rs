@@ -2,8 +2,10 @@
 
 mod digests;
 mod entries;
+mod extents;
 mod general;
 mod headers;
+mod parts;
 mod relocations;
 mod sections;
 mod symbols;
@@ -27,6 +29,8 @@ const GROUPS: &[&[Command]] = &[
     relocations::COMMANDS,
     headers::COMMANDS,
     digests::COMMANDS,
+    parts::COMMANDS,
+    extents::COMMANDS,
 ];
 
 const COUNT: usize = {

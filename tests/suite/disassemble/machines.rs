@@ -50,6 +50,7 @@ const ROWS: &[Row] = &[
     row(MIPS, b"\x0c\x00\x04\x04", "jal 0x1010", Kind::Call, Some(0x1010)),
     row(MIPS, b"\x03\xe0\x00\x08", "jr $ra", Kind::Ret, None),
     row(MIPS, b"\x27\xbd\xff\xe0", "addiu $sp, $sp, -0x20", Kind::Add, None),
+    row(MIPS, b"\x46\x20\x11\x3c", "c.lt.d $fcc1, $f2, $f0", Kind::Cmp, None),
     row(PPC, b"\x4e\x80\x00\x20", "blr", Kind::Ret, None),
     row(PPC, b"\x48\x00\x00\x11", "bl 0x1010", Kind::Call, Some(0x1010)),
     row(RISCV, b"\x41\x11", "c.addi sp, -0x10", Kind::Add, None),

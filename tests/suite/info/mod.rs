@@ -5,6 +5,7 @@ mod damaged;
 mod far;
 mod formats;
 mod loading;
+mod parts;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
