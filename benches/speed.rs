@@ -7,7 +7,7 @@ mod common;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,13 @@ fn main() -> ExitCode {
     start_up(&mut table, &sparse);
     local(&mut table, &small);
     search(&mut table, &large);
+    table.memory(
+        "memory: / text in 10 GiB, sparse",
+        peak(with(remora(), &["-qc", "/ no such words in it", text(&sparse)])),
+        100,
+    );
+    table.memory("memory: /e in 256 MiB", peak(with(remora(), &["-qc", "/e /[0-9]{12}x/", text(&large)])), 100);
+    inside(&mut table);
     remote(&mut table, &large);
     if table.missed == 0 {
         ExitCode::SUCCESS
@@ -199,6 +206,62 @@ fn search(table: &mut Table, input: &Path) {
     let (izz, strings) = duel(2, ours("izz", cores()), || with(Command::new("strings"), &["-a", path]));
     table.times("izz, 256 MiB", izz, "strings", strings, 1.0);
     table.memory("memory of izz, 256 MiB", peak(ours("izz", cores())()), 64);
+}
+
+/// What real programs hold, beside binutils. Files that this machine does not have show as absent.
+fn inside(table: &mut Table) {
+    for (what, path) in [("rustc's driver", rustc_driver()), ("libLLVM", llvm())] {
+        let Some(path) = path else {
+            println!("| izz of {what} | | ABSENT: no such file | | | - |");
+            continue;
+        };
+        let izz = || with(remora(), &["-qc", "izz", text(&path)]);
+        let (ours, strings) = duel(RUNS, izz, || with(Command::new("strings"), &["-a", text(&path)]));
+        table.times(&format!("izz of {}", named(&path)), ours, "strings -a", strings, 1.0);
+    }
+    let Some(path) = program() else {
+        println!("| i;is of a large program | | ABSENT: no such file | | | - |");
+        return;
+    };
+    let ours = || with(remora(), &["-qc", "i;is", text(&path)]);
+    let (time, readelf) = duel(RUNS, ours, || with(Command::new("readelf"), &["-sW", text(&path)]));
+    table.times(&format!("i;is of {}", named(&path)), time, "readelf -sW", readelf, 1.0);
+    table.memory(&format!("memory of i;is of {}", named(&path)), peak(ours()), 100);
+}
+
+/// The name of a file, and its size.
+fn named(path: &Path) -> String {
+    let size = path.metadata().map_or(0, |metadata| metadata.len());
+    format!("{}, {} MiB", path.file_name().unwrap_or_default().to_string_lossy(), size >> 20)
+}
+
+/// The largest file in `folder` whose name begins and ends like this.
+fn largest(folder: &Path, begins: &str, ends: &str) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten().filter(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with(begins) && name.ends_with(ends) && entry.path().is_file()
+    });
+    entries.max_by_key(|entry| entry.metadata().map_or(0, |metadata| metadata.len())).map(|entry| entry.path())
+}
+
+/// The library that is the compiler.
+fn rustc_driver() -> Option<PathBuf> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).args(["--print", "sysroot"]).output().ok()?;
+    let root = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+    largest(&root.join("lib"), "librustc_driver-", ".so")
+}
+
+fn llvm() -> Option<PathBuf> {
+    largest(Path::new("/usr/lib/x86_64-linux-gnu"), "libLLVM-", "")
+}
+
+/// A Rust program with debug information, of some 100 MB: the tests of this project, or else this very program.
+fn program() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/debug/deps");
+    // Dependency lists lie beside it and are small.
+    largest(&folder, "suite-", "").or_else(|| std::env::current_exe().ok())
 }
 
 /// The time to read a file in pieces and look for `needle` in each, which is the least that a search takes.
