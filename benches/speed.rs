@@ -15,7 +15,14 @@ use common::make_input;
 
 const RUNS: usize = 5;
 
+/// The argument that makes this program a peer: see [`plain_search`].
+const PLAIN: &str = "--plain-search";
+
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some([_, path, needle]) = arguments.windows(3).find(|arguments| arguments[0] == PLAIN) {
+        return plain_search(Path::new(path), needle.as_bytes());
+    }
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let (small, large) = (folder.path().join("64M"), folder.path().join("256M"));
     make_input(&small, 64);
@@ -183,11 +190,11 @@ fn search(table: &mut Table, input: &Path) {
         }
     };
     let literal = "/ no such words in it";
-    let (mut one, mut plain) = (None, None);
-    for _ in 0..RUNS {
-        one = shorter(one, time(ours(literal, 1)()));
-        plain = shorter(plain, plain_search(input, b"no such words in it").ok());
-    }
+    let plain = || {
+        let own = std::env::current_exe().expect("this program has a path");
+        with(Command::new(own), &[PLAIN, path, "no such words in it"])
+    };
+    let (one, plain) = duel(RUNS, ours(literal, 1), plain);
     table.times("/ text, 256 MiB, one core", one, "memchr over pread", plain, 1.25);
     let grep = || with(Command::new("rg"), &["--quiet", "--text", "--fixed-strings", "no such words in it", path]);
     let grep = || {
@@ -264,20 +271,17 @@ fn program() -> Option<PathBuf> {
     largest(&folder, "suite-", "").or_else(|| std::env::current_exe().ok())
 }
 
-/// The time to read a file in pieces and look for `needle` in each, which is the least that a search takes.
-fn plain_search(input: &Path, needle: &[u8]) -> std::io::Result<Duration> {
-    let start = Instant::now();
+/// Reads a file in pieces and looks for `needle` in each, which is the least that a search takes. It runs in a process
+/// of its own, as ours does: on virtual machines a process pays for every page that it is the first to touch.
+fn plain_search(input: &Path, needle: &[u8]) -> ExitCode {
     let finder = memchr::memmem::Finder::new(needle);
-    let mut file = File::open(input)?;
+    let mut file = File::open(input).expect("the input is there");
     let mut buffer = vec![0; 1 << 18];
     let mut hits = 0;
-    while let count @ 1.. = file.read(&mut buffer)? {
+    while let Ok(count @ 1..) = file.read(&mut buffer) {
         hits += finder.find_iter(&buffer[..count]).count();
     }
-    if hits > 0 {
-        return Err(std::io::Error::other("the input holds what it should not"));
-    }
-    Ok(start.elapsed())
+    if hits > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// 256 MiB through a rap server on loopback, beside a plain copy of the same file through a socket.
