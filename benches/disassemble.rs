@@ -76,6 +76,12 @@ fn time(command: &mut Command) -> Option<Duration> {
     status.success().then(|| start.elapsed())
 }
 
+/// radare2, which the tests install when the machine has none.
 fn radare2() -> PathBuf {
-    std::env::var_os("REMORA_RADARE2").map_or_else(|| PathBuf::from("radare2"), PathBuf::from)
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/radare2/radare2");
+    match std::env::var_os("REMORA_RADARE2") {
+        Some(path) => path.into(),
+        None if installed.exists() => installed,
+        None => "radare2".into(),
+    }
 }

@@ -194,9 +194,11 @@ pub fn corefile(data: &[u8]) {
     }
 }
 
-/// Line numbers: what the data says in each of the sections that they are made of.
+/// Line numbers: of an ELF file, or what the data says in each of the sections that they are made of.
 pub fn lines(data: &[u8]) {
-    use remora::binary::{self, Placement, lines::Lines};
+    if data.starts_with(b"\x7fELF") {
+        return line_numbers(data);
+    }
     let names: [&str; 5] = ["", ".debug_abbrev", ".debug_info", ".debug_line", ".shstrtab"];
     let third = data.len() / 3;
     let texts = names.join("\0") + "\0";
@@ -221,7 +223,13 @@ pub fn lines(data: &[u8]) {
     elf.extend([0, 0, 0, 0, 64, 0, 56, 0, 0, 0, 64, 0, 5, 0, 4, 0]);
     elf.extend(body);
     elf.extend(table);
-    let mut device = held(&elf);
+    line_numbers(&elf);
+}
+
+/// The line numbers of the ELF file in `data`.
+fn line_numbers(data: &[u8]) {
+    use remora::binary::lines::Lines;
+    let mut device = held(data);
     let Ok(Some(object)) = binary::object(&mut *device, Placement::default()) else { return };
     let details = Default::default();
     if let Ok(Some(lines)) = Lines::load(&mut *device, &object, &details, None, &|_| None) {

@@ -1,6 +1,7 @@
-//! Every target on random input for a number of seconds, beside a server with a crowd of clients:
-//! `soak SECONDS [SEED]`. A failure prints its input.
+//! Every target on random input and on damaged files of its corpus for a number of seconds, beside a server with a
+//! crowd of clients: `soak SECONDS [SEED]`. A failure prints its input.
 
+mod corpus;
 mod crowd;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,14 +23,25 @@ fn main() -> ExitCode {
     let words = words();
     let end = Instant::now() + Duration::from_secs(seconds);
     let crowd = std::thread::spawn(move || crowd::run(end));
+    let corpora: Vec<Vec<Vec<u8>>> = TARGETS.iter().map(|(name, _)| corpus::of(name)).collect();
+    println!("soak: {} files in the corpora of {} targets", corpora.iter().map(Vec::len).sum::<usize>(), TARGETS.len());
     let (mut runs, mut failures) = (0u64, 0u64);
+    let mut run = |name: &str, target: &fn(&[u8]), input: &[u8]| {
+        runs += 1;
+        if catch_unwind(AssertUnwindSafe(|| target(input))).is_err() {
+            failures += 1;
+            eprintln!("soak: {name} fails on b\"{}\"", input.escape_ascii());
+        }
+    };
+    for ((name, target), corpus) in TARGETS.iter().zip(&corpora) {
+        corpus.iter().for_each(|input| run(name, target, input));
+    }
     while Instant::now() < end {
         let input = input(&mut random, &words);
-        for (name, target) in TARGETS {
-            runs += 1;
-            if catch_unwind(AssertUnwindSafe(|| target(&input))).is_err() {
-                failures += 1;
-                eprintln!("soak: {name} fails on b\"{}\"", input.escape_ascii());
+        for ((name, target), corpus) in TARGETS.iter().zip(&corpora) {
+            run(name, target, &input);
+            if !corpus.is_empty() {
+                run(name, target, &corpus::damaged(corpus, &mut random));
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::search::Memory;
@@ -213,6 +214,12 @@ struct Found<'a> {
     string: Cow<'a, str>,
 }
 
+impl Found<'_> {
+    fn raw(&self) -> RawRow<'_> {
+        RawRow { offset: self.paddr, kind: self.encoding.name(), string: &self.string }
+    }
+}
+
 fn list(session: &mut Session, args: &Args, out: &mut Out<'_>, place: Where) -> Result<()> {
     let (fd, size, object, wishes) = session.with(|core, view| {
         let fd = view.descriptor.or(core.io.current());
@@ -231,23 +238,33 @@ fn list(session: &mut Session, args: &Args, out: &mut Out<'_>, place: Where) -> 
         Mode::Commands => out.line("fs strings")?,
         _ => {}
     }
-    let mut ordinal = 0;
+    let mut listed = 0;
     let backslash = wishes.backslash;
     // Offsets in the file, whatever is mapped where.
     let before = session.view.descriptor.replace(fd);
     let outcome = each(session, &wishes, &extents, out, &mut |session, out, found| {
-        let Found { paddr, size, length, encoding, ref string } = found;
         if place == Where::Raw {
-            return out.item(&RawRow { offset: paddr, kind: encoding.name(), string });
+            return out.items(&found.iter().map(Found::raw).collect::<Vec<_>>());
         }
-        let (vaddr, section) = places.find(paddr);
-        if place == Where::Sections && vaddr != 0 && ordinal < NAMED as u64 {
-            session.with(|core, _| core.name_string(string, vaddr, size as u64));
+        let rows: Vec<Row<'_>> = found
+            .par_iter()
+            .with_min_len(APART)
+            .enumerate()
+            .map(|(index, Found { paddr, size, length, encoding, string })| {
+                let (vaddr, section) = places.find(*paddr);
+                let (ordinal, kind) = (listed + index as u64, encoding.name());
+                Row { vaddr, paddr: *paddr, ordinal, size: *size, length: *length, section, kind, string, backslash }
+            })
+            .collect();
+        if place == Where::Sections {
+            let left = (NAMED as u64).saturating_sub(listed) as usize;
+            session.with(|core, _| {
+                let named = rows.iter().take(left).filter(|row| row.vaddr != 0);
+                named.for_each(|row| core.name_string(row.string, row.vaddr, row.size as u64));
+            });
         }
-        let kind = encoding.name();
-        out.item(&Row { vaddr, paddr, ordinal, size, length, section, kind, string, backslash })?;
-        ordinal += 1;
-        Ok(())
+        listed += rows.len() as u64;
+        out.items(&rows)
     });
     session.view.descriptor = before;
     outcome?;
@@ -270,72 +287,66 @@ fn extents(place: Where, object: Option<&Object>, size: Option<u64>) -> Vec<Exte
     }
 }
 
-/// Bytes that are read at once around what was found.
-const WINDOW: usize = 256 * 1024;
+/// Bytes that are read at once for the strings in them.
+const WINDOW: u64 = 1 << 20;
 
-/// Calls `found` for each string in `extents`, which are offsets in the chosen descriptor.
+/// Strings that one core reads at a time.
+const APART: usize = 256;
+
+/// Calls `found` with the strings in `extents`, which are offsets in the chosen descriptor: many at a time, in order.
 fn each(
     session: &mut Session,
     wishes: &Wishes,
     extents: &[Extent],
     out: &mut Out<'_>,
-    found: &mut dyn FnMut(&mut Session, &mut Out<'_>, Found<'_>) -> Result<()>,
+    found: &mut dyn FnMut(&mut Session, &mut Out<'_>, &[Found<'_>]) -> Result<()>,
 ) -> Result<()> {
     let pattern = Pattern::Text(wishes.min);
     let cancel = out.cancel().clone();
     let args = Args::default();
-    let mut window = Window::default();
+    let mut bytes = Vec::new();
     for extent in extents {
+        let progress = out.progress("searching", extent.length());
         let mut sweep = Sweep::new(&pattern, Wanted::default(), *extent);
-        while let Some(hit) = sweep.next(&mut Memory(session), &cancel, &mut |_| {})? {
-            let bytes = window.around(session, hit, *extent, out, &args)?;
-            // The same look at the same bytes finds the same string.
-            let Some(text) = text::at(&bytes[..hit.length], 0, wishes.min) else { continue };
-            if !wishes.take(&text) {
-                continue;
+        loop {
+            let hits = sweep.batch(&mut Memory(session), &cancel, &mut |done| progress.at(done))?;
+            let mut rest = &hits[..];
+            while let Some(first) = rest.first().map(|hit| hit.address) {
+                let count = rest.partition_point(|hit| behind(*hit) - first <= WINDOW).max(1);
+                let (window, others) = rest.split_at(count);
+                rest = others;
+                let end = window.last().map_or(first, |hit| behind(*hit));
+                // With the zero that may end the last one.
+                let wanted = (end - first).saturating_add(4).min((extent.last - first).saturating_add(1));
+                bytes.resize(usize::try_from(wanted).unwrap_or(0), 0);
+                session.with(|core, view| Ctx { core, view, out, args: &args }.read_into(first, &mut bytes))?;
+                let strings: Vec<Found<'_>> = window
+                    .par_iter()
+                    .with_min_len(APART)
+                    .filter_map(|hit| read(*hit, bytes.get((hit.address - first) as usize..)?, wishes))
+                    .collect();
+                found(session, out, &strings)?;
             }
-            let unit = text.encoding.unit();
-            let ends = bytes.get(text.place.end..text.place.end + unit).is_some_and(|end| end.iter().all(|b| *b == 0));
-            let size = text.place.len() + if ends { unit } else { 0 };
-            let string = text.decode(bytes);
-            let (length, encoding) = (text.length, text.encoding);
-            found(session, out, Found { paddr: hit.address, size, length, encoding, string })?;
+            if hits.is_empty() {
+                break;
+            }
         }
     }
     Ok(())
 }
 
-/// What was read around the last strings.
-#[derive(Default)]
-struct Window {
-    first: u64,
-    bytes: Vec<u8>,
+/// The address behind a string.
+fn behind(hit: Hit) -> u64 {
+    hit.address.saturating_add(hit.length as u64)
 }
 
-impl Window {
-    /// The bytes of `hit` and what follows in `extent`.
-    fn around(
-        &mut self,
-        session: &mut Session,
-        hit: Hit,
-        extent: Extent,
-        out: &mut Out<'_>,
-        args: &Args,
-    ) -> Result<&[u8]> {
-        let behind = (extent.last - hit.address).saturating_add(1);
-        let wanted = (hit.length + 4).min(usize::try_from(behind).unwrap_or(usize::MAX));
-        let held = |window: &Window| {
-            let skip = usize::try_from(hit.address.checked_sub(window.first)?).ok()?;
-            (window.bytes.len().checked_sub(skip)? >= wanted).then_some(skip)
-        };
-        if held(self).is_none() {
-            let length = WINDOW.max(wanted).min(usize::try_from(behind).unwrap_or(usize::MAX));
-            self.bytes.resize(length, 0);
-            self.first = hit.address;
-            let bytes = &mut self.bytes;
-            session.with(|core, view| Ctx { core, view, out, args }.read_into(hit.address, bytes))?;
-        }
-        let skip = held(self).unwrap_or(0);
-        Ok(&self.bytes[skip..])
-    }
+/// The string at the start of `bytes`, if it is wanted.
+fn read<'b>(hit: Hit, bytes: &'b [u8], wishes: &Wishes) -> Option<Found<'b>> {
+    // The same look at the same bytes finds the same string.
+    let text = text::at(bytes.get(..hit.length)?, 0, wishes.min).filter(|text| wishes.take(text))?;
+    let unit = text.encoding.unit();
+    let ends = bytes.get(text.place.end..text.place.end + unit).is_some_and(|end| end.iter().all(|b| *b == 0));
+    let size = text.place.len() + if ends { unit } else { 0 };
+    let string = text.decode(bytes);
+    Some(Found { paddr: hit.address, size, length: text.length, encoding: text.encoding, string })
 }

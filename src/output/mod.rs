@@ -3,6 +3,7 @@
 //! A command pushes [`Item`]s and never looks at the mode; suffixes (`j`, `q`, `*`) are rendered here. Long output
 //! streams: every write first looks at the [`Cancel`] flag, so Ctrl-C ends a command within one row.
 
+mod many;
 pub mod printer;
 pub mod progress;
 

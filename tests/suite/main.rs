@@ -13,6 +13,7 @@ mod dialect;
 mod disassemble;
 mod examples;
 mod flags;
+mod hostile;
 mod info;
 mod gdb;
 mod interop;

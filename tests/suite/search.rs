@@ -363,3 +363,47 @@ fn keys_and_certificates_are_found() {
     let said = run(&mut session, "wx 308204a40201000282 @ 0x400; wx 3082000a0201000282ffff @ 0x500; /cr");
     assert_eq!(said.out, "0x00000400 hit2_0 RSA private key, 1192 bytes\n");
 }
+
+/// What the far end can look for itself costs a few round trips, and the hits with what is shown around them.
+#[test]
+fn hits_of_a_far_file_travel_alone() {
+    use remora::io::plugin::rap::Remote;
+    use remora::link::rap::Target;
+    use std::sync::atomic::Ordering;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("far");
+    let mut bytes: Vec<u8> = (0..8u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8 | 0x80).collect();
+    for at in [0, 1 << 20, bytes.len() - 6] {
+        bytes[at..at + 6].copy_from_slice(b"NeEdLe");
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let target = Target {
+        place: "memory".to_string(),
+        path: path.to_string_lossy().into_owned(),
+        flags: 5,
+        timeout: std::time::Duration::from_secs(30),
+        cancel: Cancel::new(),
+    };
+    let (client, traffic, _clients) = crate::rap::device::counted(std::time::Duration::ZERO, target);
+    let mut session = Session::new();
+    session.with(|core, _| {
+        let fd = core.io.adopt("rap://memory", Access::R, Box::new(Remote::new(client, Access::R)));
+        core.io.map_whole(fd, 0).unwrap();
+    });
+    for line in
+        ["/q NeEdLe", "/ NeEdLe", "/iq needle", "/x 4e65456.4c65", "/xj 4e65456e4c65:ffffff00ffff", "/bq NeEdLe"]
+    {
+        let before = (traffic.flights.load(Ordering::SeqCst), traffic.received.load(Ordering::SeqCst));
+        let said = run(&mut session, line);
+        assert_eq!(said.err, "", "{line}");
+        assert_eq!(run(&mut session, "?vi $?").out, "3\n", "{line}: {}", said.out);
+        let trips = traffic.flights.load(Ordering::SeqCst) - before.0;
+        let received = traffic.received.load(Ordering::SeqCst) - before.1;
+        if line.starts_with("/b") {
+            // From the end: read, in large pieces.
+            continue;
+        }
+        assert!(trips <= 3 && received < 4096, "{line}: {trips} round trips, {received} bytes");
+    }
+}

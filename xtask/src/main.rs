@@ -14,7 +14,7 @@ const HELP: &str = "\
 cargo xtask demo            build, start a server, work with /bin/ls through it; at a terminal, leaves you connected
 cargo xtask test            everything that has to hold before a change lands (installs what it needs)
 cargo xtask docs            write the pages of the reference from the tables in the sources
-cargo xtask bench           measure against xxd, sha256sum, radare2 and a plain socket (docs/performance.md)
+cargo xtask bench           measure against xxd, strings, readelf, radare2, gdb and a plain socket (docs/performance.md)
 cargo xtask samples         fetch programs of other machines from Debian, for the tests of object files
 cargo xtask soak [SECONDS]  throw random input at every decoder and at the shell, and a crowd at a
                             server, 60 seconds by default; visit a busy process with the debugger 1,000 times";
@@ -49,7 +49,7 @@ fn run(args: &[String]) -> Result<()> {
 }
 
 /// What `bench` measures, in this order.
-const BENCHES: &[&str] = &["speed", "remote", "debug"];
+const BENCHES: &[&str] = &["speed", "disassemble", "remote", "debug"];
 
 /// Measures; a peer that is absent shows in the table. A row that is missed keeps none of the others from being shown.
 fn bench() -> Result<()> {

@@ -57,10 +57,12 @@ where
             }
             // GNU ld writes versions into these names.
             let plain = symbol.name.split('@').next().unwrap_or_default();
-            for &index in by_name.get(plain).into_iter().flatten() {
+            // Most symbols of a large program are local, and those have no twins.
+            let twins = if symbol.bind == Bind::Local { None } else { by_name.get(plain) };
+            for &index in twins.into_iter().flatten() {
                 let (twin, seen) = &mut dynamics[index];
                 let same = if twin.imported { symbol.imported } else { twin.vaddr == symbol.vaddr };
-                if same && (twin.size == symbol.size || twin.imported) && symbol.bind != Bind::Local {
+                if same && (twin.size == symbol.size || twin.imported) {
                     *seen = true;
                     symbol.exported = twin.exported;
                     if symbol.imported {

@@ -188,19 +188,12 @@ impl Serialize for Shown<'_> {
 
 impl Row for Shown<'_> {
     fn cells(&self) -> Vec<Cow<'_, str>> {
-        let mut cells = self.measured();
-        let name = self.name();
-        let name = if self.symbol.imported { format!("imp.{name}").into() } else { name };
-        if let Some(last) = cells.last_mut() {
-            *last = visible(&name).into_owned().into();
-        }
-        cells
-    }
-    fn measured(&self) -> Vec<Cow<'_, str>> {
         let symbol = self.symbol;
         let address = |address: u64, known: bool| -> Cow<'_, str> {
             if known { format!("0x{address:08x}").into() } else { "----------".into() }
         };
+        let name = self.name();
+        let name = if symbol.imported { format!("imp.{name}").into() } else { name };
         vec![
             symbol.ordinal.to_string().into(),
             address(symbol.paddr, !symbol.imported),
@@ -209,8 +202,24 @@ impl Row for Shown<'_> {
             kind_name(symbol.kind).into(),
             symbol.size.to_string().into(),
             visible(symbol.library.as_deref().unwrap_or_default()),
-            "".into(),
+            visible(&name).into_owned().into(),
         ]
+    }
+    fn measure(&self, widths: &mut [usize]) {
+        let symbol = self.symbol;
+        let digits = |number: u64| number.checked_ilog10().unwrap_or(0) as usize + 1;
+        let address = |address: u64| 2 + (address.checked_ilog(16).unwrap_or(0) as usize + 1).max(8);
+        let library = symbol.library.as_deref().map_or(0, |library| visible(library).chars().count());
+        let own = [
+            digits(symbol.ordinal.into()),
+            address(symbol.paddr),
+            address(symbol.vaddr),
+            bind_name(symbol.bind).len(),
+            kind_name(symbol.kind).len(),
+            digits(symbol.size),
+            library,
+        ];
+        widths.iter_mut().zip(own).for_each(|(width, own)| *width = (*width).max(own));
     }
     fn quiet(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "0x{:08x} {} {}", self.symbol.vaddr, self.symbol.size, visible(&self.name()))

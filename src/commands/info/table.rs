@@ -3,10 +3,14 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use rayon::prelude::*;
 use serde::{Serialize, Serializer};
 
 use crate::error::Result;
 use crate::output::{Item, Mode, Out, Style};
+
+/// Rows that are measured at a time by one core.
+const CHUNK: usize = 1024;
 
 /// A column.
 pub struct Column {
@@ -35,12 +39,14 @@ pub struct Table {
 }
 
 /// A record that is a row of a table.
-pub trait Row: Serialize {
+pub trait Row: Serialize + Sync {
     /// The text of each column.
     fn cells(&self) -> Vec<Cow<'_, str>>;
-    /// The cells as far as they decide about widths: the last one never does, and may be left empty.
-    fn measured(&self) -> Vec<Cow<'_, str>> {
-        self.cells()
+    /// Widens `widths` to those of the cells. That of the last column does not matter.
+    fn measure(&self, widths: &mut [usize]) {
+        for (width, cell) in widths.iter_mut().zip(self.cells()) {
+            *width = (*width).max(cell.chars().count());
+        }
     }
     /// See [`Item::quiet`].
     fn quiet(&self, out: &mut dyn Write) -> io::Result<()>;
@@ -77,21 +83,27 @@ impl<R: Row> Item for Laid<'_, R> {
 
 impl Table {
     /// Prints the table with `rows`, which are walked through twice: once for the widths.
-    pub fn print<R: Row>(&self, out: &mut Out<'_>, rows: impl Iterator<Item = R> + Clone) -> Result<()> {
+    pub fn print<R: Row>(&self, out: &mut Out<'_>, rows: impl Iterator<Item = R>) -> Result<()> {
+        let rows: Vec<R> = rows.collect();
         let mut widths: Vec<usize> = self.columns.iter().map(|column| column.name.len()).collect();
         if out.mode() == Mode::Text {
-            for row in rows.clone() {
-                for (width, cell) in widths.iter_mut().zip(row.measured()) {
-                    *width = (*width).max(cell.chars().count());
-                }
-                out.cancel().check()?;
-            }
+            let none = || vec![0; self.columns.len()];
+            let widest = |mut widths: Vec<usize>, more: &[usize]| {
+                widths.iter_mut().zip(more).for_each(|(width, more)| *width = (*width).max(*more));
+                widths
+            };
+            let chunks = rows.par_chunks(CHUNK).map(|chunk| {
+                chunk.iter().fold(none(), |mut widths, row| {
+                    row.measure(&mut widths);
+                    widths
+                })
+            });
+            let found = chunks.reduce(none, |one, other| widest(one, &other));
+            widths = widest(widths, &found);
             self.head(out, &widths)?;
         }
-        for row in rows {
-            out.item(&Laid { row: &row, table: self, widths: &widths })?;
-        }
-        Ok(())
+        let laid: Vec<Laid<'_, R>> = rows.iter().map(|row| Laid { row, table: self, widths: &widths }).collect();
+        out.items(&laid)
     }
 
     fn head(&self, out: &mut Out<'_>, widths: &[usize]) -> Result<()> {

@@ -72,8 +72,10 @@ pub fn list(session: &mut Session, args: &Args, out: &mut Out<'_>, expression: b
         Hunt { disassembler: disasm::disassembler(&settings)?, filter, seen: HashSet::new(), count: 0, most };
     let mut buffer = vec![0; CHUNK];
     for extent in extents {
+        let progress = out.progress("searching", extent.length());
         let mut next = Some(extent.first);
         while let Some(address) = next {
+            progress.at(address - extent.first);
             out.cancel().check()?;
             let left = (extent.last - address).saturating_add(1);
             let room = CHUNK.min(usize::try_from(left).unwrap_or(CHUNK));

@@ -286,6 +286,22 @@ const COMMANDS: &[Command] = &[
     search!("/rr", ADDRESS, "find the instructions that read an address", []),
     search!("/rw", ADDRESS, "find the instructions that write to an address", []),
     search!("/ra", &[], "find all references to what is mapped", []),
+    Command {
+        details: "The bytes are those that 'pa' shows: of several ways to write an instruction the shortest, and jumps as \
+                  from the seek. '/ac' looks at what bytes mean instead.",
+        ..search!(
+            "/a",
+            &[Arg::new("instruction[;...]", ArgKind::Text)],
+            "assemble instructions and find their bytes",
+            [
+                example("wx 90c3 @ 7; /a ret", "0x00000008 hit0_0 c3"),
+                example(
+                    "wx 554889e5 @ 16; /aj \"push rbp; mov rbp, rsp\"",
+                    r#"[{"offset":16,"type":"hexpair","data":"554889e5"}]"#
+                ),
+            ]
+        )
+    },
     search!(
         "/ac",
         TEXT,

@@ -8,9 +8,10 @@ use super::code::CodeQuery;
 use super::{constants, magic};
 use crate::commands::literal;
 use crate::commands::local;
+use crate::disasm;
 use crate::error::{Error, Kind, Result};
 use crate::io::scan::{Keyword, LONGEST, Pattern, REACH};
-use crate::session::Ctx;
+use crate::session::{Ctx, disassembly};
 
 /// The kind and the name of what the bytes are, if they are what is looked for.
 pub type Recognise = fn(&[u8]) -> Option<(&'static str, String)>;
@@ -90,6 +91,10 @@ fn read(ctx: &mut Ctx<'_, '_>, kind: &str) -> Result<(Pattern, Shown)> {
         "x" => {
             let (value, mask) = masked(&text)?;
             (keyword(ctx, value, mask)?, Shown::Hex)
+        }
+        "a" => {
+            let code = disasm::assemble(&disassembly::settings(ctx.core, ctx.view), ctx.view.seek, &text)?;
+            (keyword(ctx, code, None)?, Shown::Hex)
         }
         "z" => (strings(ctx)?, Shown::Text),
         "m" => magic::files()?,

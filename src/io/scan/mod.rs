@@ -175,9 +175,11 @@ impl<'p> Scan<'p> {
 
     /// Looks at the rest of the window.
     fn found(&mut self) -> Option<Hit> {
+        let mut known = None;
         loop {
             let offset = self.start - self.extent.first;
-            match self.pattern.find(Piece { bytes: &self.window, offset, last: self.closed }, self.at) {
+            let piece = Piece { bytes: &self.window, offset, last: self.closed };
+            match self.pattern.find_on(piece, self.at, &mut known) {
                 Found::Nothing(open) => {
                     self.at = open;
                     return None;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 
+use super::text;
 use crate::error::{Error, Kind, Result};
 
 /// How far a match of a regular expression may reach, and the longest string that is told from its neighbours.
@@ -151,7 +152,7 @@ pub enum Pattern {
     Regex(Box<Regex>),
     /// Whole strings of printable ASCII of a length in this range (inclusive).
     Strings(usize, usize),
-    /// Text of at least so many characters, in any of the encodings of [`super::text`].
+    /// Text of at least so many characters, in any of the encodings of [`text`].
     Text(usize),
     /// What a test of the bytes from a place on recognises, by so many bytes at most; it says how many of them.
     Test(usize, fn(&[u8]) -> Option<usize>),
@@ -217,6 +218,11 @@ impl Pattern {
 
     /// The first hit in `piece` that starts at `at` or later.
     pub fn find(&self, piece: Piece<'_>, at: usize) -> Found {
+        self.find_on(piece, at, &mut None)
+    }
+
+    /// The same, for one look at the same piece after the other, which keep what they learn in `known`.
+    pub fn find_on<'a>(&self, piece: Piece<'a>, at: usize, known: &mut Option<text::Finder<'a>>) -> Found {
         let bytes = piece.bytes;
         // From here on too few bytes follow.
         let open = bytes.len().saturating_sub(self.reach()).max(at);
@@ -289,7 +295,8 @@ impl Pattern {
                 nothing
             }
             Pattern::Text(min) => {
-                match super::text::find(bytes, at, if piece.last { bytes.len() } else { open }, *min) {
+                let finder = known.get_or_insert_with(|| text::Finder::new(bytes, *min));
+                match finder.find(at, if piece.last { bytes.len() } else { open }) {
                     Ok(text) => Found::Hit(text.place),
                     Err(next) => Found::Nothing(next),
                 }

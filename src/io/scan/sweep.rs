@@ -3,6 +3,8 @@
 //! in the order, that a single [`Scan`] would report.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -17,8 +19,15 @@ const SEGMENT: u64 = if cfg!(test) { 512 } else { 256 * 1024 };
 /// Bytes of a step that is not shared between threads.
 const STEP: u64 = if cfg!(test) { 700 } else { 1 << 20 };
 
-/// Segments for each thread in one round: enough to keep all busy, few enough to be interrupted at once.
-const ROUNDS: usize = 16;
+/// Segments for each thread in one round: enough to keep all busy. Where little is found there are more of them, for
+/// between two rounds all threads wait for the last one.
+const ROUNDS: std::ops::RangeInclusive<usize> = if cfg!(test) { 2..=16 } else { 16..=128 };
+
+/// Hits in one round that are few.
+const FEW: usize = if cfg!(test) { 5 } else { 1024 };
+
+/// Most hits that are kept of one round; what has not begun by then is looked at in the next.
+const MOST: usize = if cfg!(test) { 300 } else { 1 << 21 };
 
 /// Runs shorter than this are not worth waking other threads for.
 const WORTHWHILE: u64 = if cfg!(test) { 1000 } else { 1 << 20 };
@@ -39,6 +48,33 @@ pub struct Sweep<'p> {
     /// Where the next hit may begin, when hits must not overlap.
     free: u64,
     hits: VecDeque<Hit>,
+    /// Segments for each thread in the next round.
+    segments: usize,
+    /// What segments are read into: as many as threads were at work, and they are only made once.
+    buffers: Buffers,
+}
+
+/// Memory that no thread uses at the moment.
+#[derive(Default)]
+struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+/// A buffer in use.
+struct Lease<'b> {
+    buffers: &'b Buffers,
+    bytes: Vec<u8>,
+}
+
+impl Buffers {
+    fn lease(&self) -> Lease<'_> {
+        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Lease { buffers: self, bytes: free.unwrap_or_default() }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.buffers.0.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.bytes));
+    }
 }
 
 /// What one thread found.
@@ -51,7 +87,16 @@ struct Part {
 impl<'p> Sweep<'p> {
     /// A search for `pattern` in `extent`.
     pub fn new(pattern: &'p Pattern, wanted: Wanted, extent: Extent) -> Sweep<'p> {
-        Sweep { pattern, wanted, extent, next: Some(extent.first), free: extent.first, hits: VecDeque::new() }
+        Sweep {
+            pattern,
+            wanted,
+            extent,
+            next: Some(extent.first),
+            free: extent.first,
+            hits: VecDeque::new(),
+            segments: *ROUNDS.start(),
+            buffers: Buffers::default(),
+        }
     }
 
     /// How many bytes of the extent are done.
@@ -73,6 +118,14 @@ impl<'p> Sweep<'p> {
             }
             step(self.done());
         }
+    }
+
+    /// The next hits, as many as a step of the search decided; when there are none, there is no other.
+    pub fn batch(&mut self, source: &mut dyn Source, cancel: &Cancel, step: &mut dyn FnMut(u64)) -> Result<Vec<Hit>> {
+        if let Some(first) = self.next(source, cancel, step)? {
+            self.hits.push_front(first);
+        }
+        Ok(std::mem::take(&mut self.hits).into())
     }
 
     fn reach(&self) -> u64 {
@@ -117,7 +170,7 @@ impl<'p> Sweep<'p> {
         let decided = if at_end { available } else { available - self.reach() };
         let size = SEGMENT.max(4 * self.reach());
         let threads = rayon::current_num_threads();
-        let count = decided.div_ceil(size).min((threads * ROUNDS) as u64);
+        let count = decided.div_ceil(size).min((threads * self.segments) as u64);
         let round = decided.min(count * size);
         let segment = Segment {
             pattern: self.pattern,
@@ -129,14 +182,27 @@ impl<'p> Sweep<'p> {
             available,
             at_end,
         };
+        let kept = AtomicUsize::new(0);
         let parts: Vec<Result<Part>> = (0..count)
             .into_par_iter()
-            .map_init(Vec::new, |buffer, index| {
-                cancel.check()?;
-                let from = index * size;
-                segment.look(from, from, (from + size).min(round), buffer)
-            })
+            .map_init(
+                || self.buffers.lease(),
+                |lease, index| {
+                    cancel.check()?;
+                    let from = index * size;
+                    if index > 0 && kept.load(Ordering::Relaxed) >= MOST {
+                        return Ok(Part { hits: Vec::new(), stopped: Some(next + from) });
+                    }
+                    let part = segment.look(from, from, (from + size).min(round), &mut lease.bytes)?;
+                    kept.fetch_add(part.hits.len(), Ordering::Relaxed);
+                    Ok(part)
+                },
+            )
             .collect();
+        self.segments = match kept.into_inner() {
+            ..FEW => (self.segments * 2).min(*ROUNDS.end()),
+            _ => *ROUNDS.start(),
+        };
         let depends = self.depends();
         for (index, part) in (0..).zip(parts) {
             let (mut part, from) = (part?, index * size);
@@ -147,7 +213,7 @@ impl<'p> Sweep<'p> {
                 part = if taken >= to {
                     Part { hits: Vec::new(), stopped: None }
                 } else {
-                    segment.look(from, taken, to, &mut Vec::new())?
+                    segment.look(from, taken, to, &mut self.buffers.lease().bytes)?
                 };
             }
             self.take(part.hits);
@@ -264,7 +330,8 @@ impl Segment<'_> {
         let (bytes, at_end) = (&*bytes, self.at_end && end == self.available);
         let last = (to - base) as usize + lead;
         let mut at = (from - base) as usize + lead;
-        while let Found::Hit(place) = self.pattern.find(Piece { bytes, offset: 0, last: at_end }, at) {
+        let mut known = None;
+        while let Found::Hit(place) = self.pattern.find_on(Piece { bytes, offset: 0, last: at_end }, at, &mut known) {
             if place.start >= last {
                 break;
             }

@@ -71,34 +71,53 @@ impl Text {
     }
 }
 
-/// The first string of at least `min` characters in `bytes` that starts at `at` or later, before `end`; else the
-/// place from which a later look has to begin. Strings end after [`REACH`] bytes, and go on as the next.
-pub fn find(bytes: &[u8], at: usize, end: usize, min: usize) -> Result<Text, usize> {
-    let min = min.max(1);
-    let mut at = at;
-    let mut marks = [0u8; BLOCK];
-    while at < end {
-        if min < 4 {
-            // Too short for the marks.
-            marks.fill(1);
-        } else {
-            mark(bytes, at, &mut marks);
-        }
-        let block = at;
-        let behind = (block + BLOCK).min(end);
-        while let Some(skip) = marks[at - block..behind - block].iter().position(|mark| *mark != 0) {
-            at += skip;
-            match look(bytes, at, min) {
+/// Looks for strings in a piece of memory. What it knows of the places around the last string it need not look at
+/// again for the next.
+pub struct Finder<'b> {
+    bytes: &'b [u8],
+    min: usize,
+    /// The first place whose mark is known.
+    block: usize,
+    /// Bit n: a string may start n places behind.
+    marks: u64,
+}
+
+impl<'b> Finder<'b> {
+    /// For strings of at least `min` characters in `bytes`.
+    pub fn new(bytes: &'b [u8], min: usize) -> Finder<'b> {
+        Finder { bytes, min: min.max(1), block: usize::MAX, marks: 0 }
+    }
+
+    /// The first string that starts at `at` or later, before `end`; else the place from which a later look has to
+    /// begin. Strings end after [`REACH`] bytes, and go on as the next.
+    pub fn find(&mut self, mut at: usize, end: usize) -> Result<Text, usize> {
+        while at < end {
+            if at.checked_sub(self.block).is_none_or(|place| place >= BLOCK) {
+                self.block = at;
+                // Shorter strings are too short for marks.
+                self.marks = if self.min < SIGHT { u64::MAX } else { mark(self.bytes, at) };
+            }
+            let marks = self.marks >> (at - self.block);
+            if marks == 0 {
+                at = (self.block + BLOCK).min(end);
+                continue;
+            }
+            at += marks.trailing_zeros() as usize;
+            if at >= end {
+                return Err(end);
+            }
+            match look(self.bytes, at, self.min) {
                 Ok(text) => return Ok(text),
                 Err(next) => at = next,
             }
-            if at >= behind {
-                break;
-            }
         }
-        at = at.max(behind);
+        Err(at)
     }
-    Err(at)
+}
+
+/// The first string in `bytes`: see [`Finder`].
+pub fn find(bytes: &[u8], at: usize, end: usize, min: usize) -> Result<Text, usize> {
+    Finder::new(bytes, min).find(at, end)
 }
 
 /// The string of at least `min` characters that starts at `at`, where [`find`] found one.
@@ -217,11 +236,14 @@ fn is_usual(c: char) -> bool {
             | 0x2100..=0x27bf | 0x2b00..=0x2bff | 0x3000..=0x303f | 0xff00..=0xffef | 0x1f300..=0x1faff)
 }
 
-/// Places that are marked at once.
-const BLOCK: usize = 128;
+/// Places that are marked at once: one for each bit of a word.
+const BLOCK: usize = 64;
 
 /// Bytes behind a place that its mark depends on.
 const SIGHT: usize = 4;
+
+/// Bytes that are looked at to mark a block: what is in sight of it, and on to a whole vector.
+const SEEN: usize = BLOCK + 16;
 
 const ASCII: u8 = 1;
 const CONTINUES: u8 = 2;
@@ -230,27 +252,35 @@ const ZERO: u8 = 8;
 
 /// Marks the places from `at` where a string of four characters may start. Plain loops over bytes, which the compiler
 /// turns into vector instructions: most data is no text, and is passed here.
-fn mark(bytes: &[u8], at: usize, marks: &mut [u8; BLOCK]) {
-    let mut block = [0x01u8; BLOCK + SIGHT + 1];
-    let there = bytes.len().saturating_sub(at).min(block.len());
-    block[..there].copy_from_slice(&bytes[at..at + there]);
-    let mut class = [0u8; BLOCK + SIGHT + 1];
-    for (class, byte) in class.iter_mut().zip(block) {
-        let text = byte.wrapping_sub(0x20) < 0x5f || byte.wrapping_sub(0x07) < 7 || byte == 0x1b;
+fn mark(bytes: &[u8], at: usize) -> u64 {
+    // What lies behind the end is no text.
+    let mut copy = [0x01u8; SEEN];
+    let seen = match bytes.get(at..at.saturating_add(SEEN)).and_then(|bytes| bytes.first_chunk::<SEEN>()) {
+        Some(seen) => seen,
+        None => {
+            let rest = bytes.get(at..).unwrap_or_default();
+            copy[..rest.len()].copy_from_slice(rest);
+            &copy
+        }
+    };
+    let mut class = [0u8; SEEN];
+    for (class, byte) in class.iter_mut().zip(seen) {
+        let text = byte.wrapping_sub(0x20) < 0x5f || byte.wrapping_sub(0x07) < 7 || *byte == 0x1b;
         *class = (u8::from(text) * ASCII)
             | (u8::from(byte & 0xc0 == 0x80) * CONTINUES)
             | (u8::from(byte.wrapping_sub(0xc2) < 0x33) * LEADS)
-            | (u8::from(byte == 0) * ZERO);
+            | (u8::from(*byte == 0) * ZERO);
     }
     // What can be part of a character: ASCII, what leads and is followed, what continues and is led.
-    let mut part = [0u8; BLOCK + SIGHT];
-    part[0] = u8::from(class[0] & ASCII != 0) | u8::from(class[0] & LEADS != 0 && class[1] & CONTINUES != 0);
-    for index in 1..part.len() {
+    let mut part = [0u8; SEEN];
+    part[0] = (class[0] & ASCII) | ((class[0] & LEADS) >> 2 & (class[1] & CONTINUES) >> 1);
+    for index in 1..BLOCK + SIGHT {
         let (before, here, behind) = (class[index - 1], class[index], class[index + 1]);
         part[index] = (here & ASCII)
             | ((here & LEADS) >> 2 & (behind & CONTINUES) >> 1)
             | ((here & CONTINUES) >> 1 & ((before & CONTINUES) >> 1 | (before & LEADS) >> 2));
     }
+    let mut marks = [0u8; BLOCK];
     for (index, mark) in marks.iter_mut().enumerate() {
         let ascii = |offset: usize| class[index + offset] & ASCII;
         let zero = |offset: usize| (class[index + offset] & ZERO) >> 3;
@@ -258,6 +288,10 @@ fn mark(bytes: &[u8], at: usize, marks: &mut [u8; BLOCK]) {
         let wide = ascii(2) & zero(3) | zero(2) & zero(3) & ascii(4);
         *mark = narrow | (ascii(0) & zero(1) & wide);
     }
+    // Eight marks at a time become eight bits: the product has them side by side in its highest byte.
+    let bits = |marks: &[u8; 8]| u64::from_le_bytes(*marks).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+    let words = marks.as_chunks::<8>().0;
+    words.iter().enumerate().fold(0, |found, (index, marks)| found | bits(marks) << (8 * index))
 }
 
 #[cfg(test)]

@@ -1,33 +1,34 @@
 //! Answers that come as they are found: lines of JSON, the last of which is the report.
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::io::{self, Write};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use http_body_util::BodyExt;
-use http_body_util::channel::Channel;
+use http_body::Frame;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinHandle;
 
 use super::Site;
 use super::api::Caller;
 use super::clients::Client;
 use super::reply;
-use super::run::{Job, Sent, Sink, run};
+use super::run::{Job, Report, Sent, Sink, run};
 use crate::commands;
 use crate::error::{Error, Kind, Result};
 use crate::output::{Cancel, Mode};
 use crate::session::context::Args;
 use crate::session::{Session, options};
-
-/// Pieces that wait in the library.
-const AHEAD: usize = 8;
 
 /// A line to run.
 #[derive(Deserialize)]
@@ -146,7 +147,7 @@ fn narrow(session: &mut Session, search: &Search) -> Result<()> {
 
 /// Starts `job` and sends what it says, as lines of JSON.
 pub fn respond<S: Sink>(site: Arc<Site>, client: Arc<Client>, job: Job, sink: impl FnOnce(Sent) -> S) -> Response {
-    let (sender, mut pieces) = unbounded_channel();
+    let (sender, pieces) = unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let sink = sink(Sent::new(sender, Arc::clone(&waiting)));
     let cancel = Cancel::new();
@@ -154,42 +155,52 @@ pub fn respond<S: Sink>(site: Arc<Site>, client: Arc<Client>, job: Job, sink: im
         let cancel = cancel.clone();
         tokio::spawn(async move { run(&site, &client, job, cancel, sink).await.map(|(_, report)| report) })
     };
-    let (mut body, channel) = Channel::<Bytes>::new(AHEAD);
-    // The body is dropped when its reader has gone, also while nothing is being sent.
-    let gone = Gone(cancel.clone());
-    let channel = channel.map_frame(move |frame| {
-        let _ = &gone;
-        frame
-    });
-    tokio::spawn(async move {
-        while let Some(piece) = pieces.recv().await {
-            waiting.fetch_sub(piece.len(), Ordering::Relaxed);
-            if body.send_data(piece).await.is_err() {
-                cancel.set();
-                return;
-            }
+    let mut response = Body::new(Lines { pieces, waiting, ended: Some(ended), cancel }).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    response
+}
+
+/// What a command says, piece by piece, and its report behind that. The command ends when this is dropped, for then
+/// its reader has gone.
+struct Lines {
+    pieces: UnboundedReceiver<Bytes>,
+    /// Bytes that the command has said and nobody has taken yet.
+    waiting: Arc<AtomicUsize>,
+    /// How the command ends; `None` once that was said.
+    ended: Option<JoinHandle<Result<Report>>>,
+    cancel: Cancel,
+}
+
+impl HttpBody for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
+        let lines = self.get_mut();
+        if let Some(piece) = ready!(lines.pieces.poll_recv(cx)) {
+            lines.waiting.fetch_sub(piece.len(), Ordering::Relaxed);
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        let last = match ended.await {
+        let Some(ended) = &mut lines.ended else { return Poll::Ready(None) };
+        let outcome = ready!(Pin::new(ended).poll(cx));
+        lines.ended = None;
+        let last = match outcome {
             Ok(Ok(report)) => json!({ "report": report }),
             Ok(Err(error)) => {
                 json!({ "error": { "kind": reply::kind_name(error.kind()), "message": error.to_string() } })
             }
             Err(_) => json!({ "error": { "kind": "system", "message": "internal error" } }),
         };
-        // A reader that has gone needs no report.
-        let _ = body.send_data(Bytes::from(format!("{last}\n"))).await;
-    });
-    let mut response = Body::new(channel).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-    response
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(format!("{last}\n"))))))
+    }
 }
 
-/// Ends a command when it is dropped.
-struct Gone(Cancel);
-
-impl Drop for Gone {
+impl Drop for Lines {
     fn drop(&mut self) {
-        self.0.set();
+        self.cancel.set();
     }
 }
 
