@@ -30,12 +30,15 @@ pub struct Tcp {
 
 impl Tcp {
     /// Prepares `stream` for requests and replies: small packets leave at once, and a peer whose machine vanished
-    /// is noticed some day. Buffer sizes are left to the system, which adapts them to the line.
+    /// is noticed within two minutes. Buffer sizes are left to the system, which adapts them to the line.
     pub fn new(stream: TcpStream, peer: String) -> io::Result<Tcp> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(None)?;
         stream.set_write_timeout(None)?;
         sockopt::set_socket_keepalive(&stream, true)?;
+        sockopt::set_tcp_keepidle(&stream, Duration::from_secs(60))?;
+        sockopt::set_tcp_keepintvl(&stream, Duration::from_secs(15))?;
+        sockopt::set_tcp_keepcnt(&stream, 4)?;
         Ok(Tcp { stream: Arc::new(stream), peer, timeout: None, socket_timeout: None })
     }
 }

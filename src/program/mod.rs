@@ -529,7 +529,7 @@ fn quoted(word: &str) -> String {
 
 /// Options that change how a file is opened, and so are set before.
 fn early(setting: &str) -> bool {
-    ["bin.", "io.", "net."].iter().any(|start| setting.trim_start().starts_with(start))
+    ["bin.", "dbg.", "io.", "net."].iter().any(|start| setting.trim_start().starts_with(start))
 }
 
 /// `[0x00005ae0]> `; in remote command mode with the host, and where one is over there.

@@ -234,7 +234,8 @@ impl State<'_> {
     }
 
     /// Runs a line: its output and its errors go out as they come.
-    fn run_line(&mut self, framed: Framed, id: u32, text: &str) -> Result<Framed> {
+    fn run_line(&mut self, mut framed: Framed, id: u32, text: &str) -> Result<Framed> {
+        self.tell(&mut framed)?;
         let begun = Instant::now();
         let (mut running, outcome) = self.watched(framed, id, |state, line| {
             let session = &mut state.session;

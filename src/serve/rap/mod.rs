@@ -282,17 +282,23 @@ impl State<'_> {
                 Err(error) if error.kind() == Kind::Timeout => {}
                 outcome => return outcome,
             }
-            let told = {
-                let debugger = &self.session.core().debugger;
-                let told = debugger.since(self.stops);
-                self.stops = debugger.count();
-                told
-            };
-            if !told.is_empty() && self.allow(Permissions::READ) {
-                told.iter().try_for_each(|line| Answer::Event(line.as_bytes()).encode(0, framed.queue()))?;
-                framed.flush(Some(self.options.patience))?;
-            }
+            self.tell(framed)?;
+            framed.flush(Some(self.options.patience))?;
         }
+    }
+
+    /// Queues how processes have stopped that the client shares.
+    fn tell(&mut self, framed: &mut Framed) -> Result<()> {
+        if !self.ours || self.options.home.is_none() || !self.allow(Permissions::READ) {
+            return Ok(());
+        }
+        let told = {
+            let debugger = &self.session.core().debugger;
+            let told = debugger.since(self.stops);
+            self.stops = debugger.count();
+            told
+        };
+        told.iter().try_for_each(|line| Answer::Event(line.as_bytes()).encode(0, framed.queue()))
     }
 
     /// What happened while the client's own request ran is no news to it.

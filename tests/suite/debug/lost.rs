@@ -77,8 +77,8 @@ fn a_cut_line_is_made_again_and_the_breakpoints_are_there() {
     cut(&server, 1);
     assert_eq!(server.clients().kept()[0].running, false);
     assert_eq!(run(&mut session, "dr rip; dr rsp"), harness::Said { out: before, err: String::new() });
-    assert!(server.clients().kept().is_empty());
     let said = run(&mut session, "dc");
+    assert!(server.clients().kept().is_empty());
     assert!(said.err.contains("hit breakpoint at"), "{said:?}");
     assert_eq!(run(&mut session, "?v $r{rip}-sym.add").out, "0x0\n");
     // An order that comes just after the next cut is done once, over the new line.
@@ -122,7 +122,7 @@ fn a_killed_client_finds_its_process_again() {
     let server = Running::start(all());
     let uri = format!("dbg://{}", program.display());
     let mut client = harness::program()
-        .args(["-N", "-q", "-d", &format!("rap://{}/{uri}", server.place()), "-"])
+        .args(["-N", "-q", "-d", &format!("rap://{}/{uri}", server.place())])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

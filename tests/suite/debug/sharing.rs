@@ -23,7 +23,7 @@ fn a_client_that_may_only_look_sees_how_it_stops() {
     let main = run(&mut driver, "=0 dm~commands[0]:0").out;
     assert!(!main.trim().is_empty());
     // Whoever drives is answered; whoever looks is told, without having asked.
-    let said = run(&mut driver, "=0 dsi 1;=0 dr rip");
+    let said = run(&mut driver, "=0 ds;=0 dr rip");
     assert!(said.out.starts_with("0x") || said.out.contains("0x"), "{said:?}");
     let deadline = Instant::now() + PATIENCE;
     let mut heard = String::new();
