@@ -89,6 +89,11 @@ impl View {
         }
     }
 
+    /// Whether the client may read every file of this machine that its user may.
+    pub fn reads_files(&self) -> bool {
+        self.permissions.allow(Permissions::READ.and(Permissions::FILES)) && self.reach.root.is_none()
+    }
+
     /// Checks that the client may connect from here with `scheme`.
     pub fn may_connect(&self, scheme: &str) -> Result<()> {
         match &self.reach.schemes {

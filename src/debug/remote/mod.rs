@@ -93,6 +93,8 @@ pub enum Call {
     Detach(ProcessId, Deliver),
     /// `()`.
     Kill(ProcessId),
+    /// `Vec<Descriptor>`.
+    Descriptors(ProcessId),
 }
 
 impl Call {
@@ -111,6 +113,7 @@ impl Call {
                 | Call::Auxv(_)
                 | Call::Modules(_)
                 | Call::Program(_)
+                | Call::Descriptors(_)
                 | Call::Breakpoints
         )
     }

@@ -60,9 +60,93 @@ pub fn line(words: &[String]) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
+/// What a profile says about the start of a program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// The settings, as a URI has them before the program.
+    pub flags: Vec<String>,
+    /// The program, if it names one.
+    pub program: Option<String>,
+    /// The program's arguments.
+    pub arguments: Vec<String>,
+}
+
+/// Reads a profile: lines of `key=value`, with the keys that rarun2's profiles have; `#` starts a remark.
+pub fn profile(text: &str) -> Result<Profile> {
+    let mut profile = Profile::default();
+    let mut arguments = std::collections::BTreeMap::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let shown = crate::output::visible(line).into_owned();
+        let (key, value) = line
+            .split_once('=')
+            .ok_or_else(|| Error::new(Kind::Usage, format!("'{shown}' in the profile is no key=value")))?;
+        let yes = matches!(value, "true" | "yes" | "1" | "on");
+        match key {
+            "setenv" => profile.flags.push(format!("--env={value}")),
+            "unsetenv" => profile.flags.push(format!("--env={}", value.split('=').next().unwrap_or(value))),
+            "clearenv" if yes => profile.flags.push("--clear-env".to_string()),
+            "chdir" => profile.flags.push(format!("--cwd={value}")),
+            "stdin" | "stdout" | "stderr" => profile.flags.push(format!("--{key}={value}")),
+            "input" => {
+                return Err(Error::new(Kind::Unsupported, "'input' in the profile is not known").hint("stdin=FILE"));
+            }
+            "aslr" => profile.flags.push(if yes { "--aslr" } else { "--no-aslr" }.to_string()),
+            "clearenv" => {}
+            "program" => profile.program = Some(value.to_string()),
+            _ => match key.strip_prefix("arg").and_then(|number| number.parse::<u16>().ok()) {
+                Some(0) => {}
+                Some(number) => drop(arguments.insert(number, value.to_string())),
+                None => {
+                    return Err(Error::new(Kind::Usage, format!("'{shown}' in the profile is not known"))
+                        .hint("program, argN, setenv, unsetenv, clearenv, chdir, stdin, stdout, stderr, aslr"));
+                }
+            },
+        }
+    }
+    profile.arguments = arguments.into_values().collect();
+    Ok(profile)
+}
+
+/// Changes `launch` as a setting before the program says: `--cwd=/tmp`.
+fn setting(launch: &mut Launch, flag: &str) -> Result<()> {
+    let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
+    let path = || {
+        let value = value.filter(|value| !value.is_empty());
+        value
+            .map(std::path::PathBuf::from)
+            .ok_or_else(|| Error::new(Kind::Usage, format!("{name} needs a path: {name}=PATH")))
+    };
+    match name {
+        "--env" => {
+            let text = value.filter(|text| !text.is_empty() && !text.starts_with('='));
+            let text = text.ok_or_else(|| Error::new(Kind::Usage, "--env needs a name: --env=NAME=VALUE"))?;
+            let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+            launch.environment.push((name.to_string(), value.map(str::to_string)));
+        }
+        "--clear-env" => launch.clear_environment = true,
+        "--cwd" => launch.directory = Some(path()?),
+        "--stdin" => launch.stdin = Some(path()?),
+        "--stdout" => launch.stdout = Some(path()?),
+        "--stderr" => launch.stderr = Some(path()?),
+        "--aslr" => launch.fixed_addresses = false,
+        "--no-aslr" => launch.fixed_addresses = true,
+        "--shell" => launch.shell = true,
+        "--terminal" => launch.terminal = true,
+        _ => {
+            let shown = crate::output::visible(flag).into_owned();
+            return Err(Error::new(Kind::Usage, format!("'{shown}' is no setting for the start of a program")).hint(
+                "--env=NAME=VALUE --clear-env --cwd=DIR --stdin=FILE --stdout=FILE --stderr=FILE --aslr --shell",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// What a URI of this plugin asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
+    /// The next process whose program has this name, or one that is there.
+    Named(String),
     /// A process that is there.
     Process(u32),
     /// A program to be started.
@@ -79,21 +163,30 @@ pub fn wanted(uri: &Uri) -> Result<Wanted> {
     if uri.scheme() == Some("attach") {
         return Err(Error::new(Kind::Usage, "a process is attached to by its number").hint("proc:// lists them"));
     }
-    let mut words = words(rest)?.into_iter();
-    let program = words
+    let mut words = words(rest)?.into_iter().peekable();
+    let mut launch = Launch::new("", Vec::new());
+    while let Some(flag) = words.next_if(|word| word.starts_with("--")) {
+        if let Some(name) = flag.strip_prefix("--wait=").filter(|name| !name.is_empty()) {
+            return Ok(Wanted::Named(name.to_string()));
+        }
+        setting(&mut launch, &flag)?;
+    }
+    launch.program = words
         .next()
         .ok_or_else(|| Error::new(Kind::Usage, "the program is missing").hint("dbg:///bin/ls -l, or dbg://PID"))?;
-    Ok(Wanted::Program(Box::new(Launch::new(program, words.collect()))))
+    launch.arguments = words.collect();
+    Ok(Wanted::Program(Box::new(launch)))
 }
 
-fn open(uri: &Uri, _open: &Open) -> Result<Box<dyn Device>> {
-    device(&wanted(uri)?)
+fn open(uri: &Uri, open: &Open) -> Result<Box<dyn Device>> {
+    device(&wanted(uri)?, open)
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-fn device(wanted: &Wanted) -> Result<Box<dyn Device>> {
+fn device(wanted: &Wanted, open: &Open) -> Result<Box<dyn Device>> {
     use crate::debug::ptrace::Ptrace;
     let target = match wanted {
+        Wanted::Named(name) => Ptrace::of(appears(name, open)?)?,
         Wanted::Process(pid) => Ptrace::of(*pid)?,
         Wanted::Program(launch) => Ptrace::start(launch)?,
     };
@@ -101,9 +194,29 @@ fn device(wanted: &Wanted) -> Result<Box<dyn Device>> {
 }
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-fn device(_wanted: &Wanted) -> Result<Box<dyn Device>> {
+fn device(_wanted: &Wanted, _open: &Open) -> Result<Box<dyn Device>> {
     Err(Error::new(Kind::Unsupported, "processes of this system cannot be debugged yet")
         .hint("those of another machine can: rap://host/dbg://..., gdb://host:port"))
+}
+
+/// Waits until a process runs whose program is called `name`, or whose command line begins with it.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn appears(name: &str, open: &Open) -> Result<u32> {
+    use crate::debug::ptrace::proc;
+    /// How often is looked.
+    const LOOK: std::time::Duration = std::time::Duration::from_millis(10);
+    let own = std::process::id();
+    loop {
+        let found = proc::processes()?.into_iter().find(|process| {
+            let program = process.command.split(' ').next().unwrap_or_default();
+            process.id != own && process.state != 'Z' && (program == name || program.rsplit('/').next() == Some(name))
+        });
+        if let Some(process) = found {
+            return Ok(process.id);
+        }
+        open.cancel.check()?;
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// A target as a device.
@@ -170,9 +283,41 @@ mod tests {
         let of = |text: &str| wanted(&Uri::parse(text));
         assert_eq!(of("dbg://42").unwrap(), Wanted::Process(42));
         assert!(matches!(of("dbg://ls 42").unwrap(), Wanted::Program(launch) if launch.arguments == ["42"]));
+        assert_eq!(of("dbg://--wait=ls").unwrap(), Wanted::Named("ls".into()));
         assert_eq!(of("attach://ls").unwrap_err().kind(), Kind::Usage);
         assert_eq!(of("dbg://").unwrap_err().kind(), Kind::Usage);
         assert_eq!(of("dbg://99999999999999").unwrap_err().kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn settings_come_before_the_program() {
+        let of = |text: &str| wanted(&Uri::parse(text));
+        let Wanted::Program(launch) =
+            of("dbg://--env=A=b=c --env=B --cwd=/tmp --stdin=/dev/null --aslr '--stderr=/tmp/a b' ls --all").unwrap()
+        else {
+            panic!("a program is wanted")
+        };
+        assert_eq!(launch.environment, [("A".to_string(), Some("b=c".to_string())), ("B".to_string(), None)]);
+        assert_eq!(launch.directory.as_deref(), Some(std::path::Path::new("/tmp")));
+        assert_eq!(launch.stdin.as_deref(), Some(std::path::Path::new("/dev/null")));
+        assert_eq!(launch.stderr.as_deref(), Some(std::path::Path::new("/tmp/a b")));
+        assert!(!launch.fixed_addresses && launch.arguments == ["--all"] && launch.program == "ls");
+        for wrong in ["dbg://--nosuch ls", "dbg://--cwd ls", "dbg://--env= ls", "dbg://--env==x ls", "dbg://--aslr"] {
+            assert_eq!(of(wrong).unwrap_err().kind(), Kind::Usage, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn profiles_become_settings() {
+        let text = "# a remark\nprogram=/bin/ls\narg2=/\narg1=-l\nsetenv=A=b\nunsetenv=C\nchdir=/tmp\naslr=no\n";
+        let read = profile(text).unwrap();
+        assert_eq!(read.flags, ["--env=A=b", "--env=C", "--cwd=/tmp", "--no-aslr"]);
+        assert_eq!(
+            (read.program.as_deref(), read.arguments),
+            (Some("/bin/ls"), vec!["-l".to_string(), "/".to_string()])
+        );
+        assert_eq!(profile("nosuch=1").unwrap_err().kind(), Kind::Usage);
+        assert_eq!(profile("nothing").unwrap_err().kind(), Kind::Usage);
     }
 
     proptest! {
