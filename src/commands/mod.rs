@@ -213,6 +213,7 @@ pub const FAMILIES: &[&Family] = &[
     &debug::signals::FAMILY,
     &debug::stack::FAMILY,
     &debug::stepping::FAMILY,
+    &debug::symbols::FAMILY,
     &flags::FAMILY,
     &flagspaces::FAMILY,
     &open::FAMILY,

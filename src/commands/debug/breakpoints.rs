@@ -356,7 +356,7 @@ fn rows(ctx: &mut Ctx<'_, '_>) -> Result<Vec<Row>> {
             state,
         });
     }
-    for Waiting { wanted, spec } in &debugged.notes.waiting {
+    for Waiting { wanted, spec, mark } in &debugged.notes.waiting {
         rows.push(Row {
             addr: 0,
             size: 1,
@@ -365,13 +365,13 @@ fn rows(ctx: &mut Ctx<'_, '_>) -> Result<Vec<Row>> {
             trace: false,
             enabled: true,
             valid: false,
-            data: String::new(),
-            cond: String::new(),
+            data: mark.command.clone(),
+            cond: mark.condition.clone(),
             name: wanted.to_string(),
             module: String::new(),
             id: 0,
             hits: 0,
-            ignore: 0,
+            ignore: spec.ignore,
             temporary: spec.temporary,
             state: "waits until it is loaded".to_string(),
         });
@@ -402,7 +402,8 @@ fn by_name(ctx: &mut Ctx<'_, '_>, spec: Spec) -> Result<()> {
         }
         Err(error) if is_symbol(&text) => {
             let place = if hardware { Place::Hardware { address: 0 } } else { spec.place };
-            let waits = pending::wait(ctx.core, ctx.view, Wanted::Symbol(text.clone()), Spec { place, ..spec });
+            let waits =
+                pending::wait(ctx.core, ctx.view, Waiting::new(Wanted::Symbol(text.clone()), Spec { place, ..spec }));
             // What the program cannot load is a slip of the pen.
             waits.map_err(|_| error)?;
             ctx.out.note(format_args!("{} is in no file that is loaded: the breakpoint waits for it", visible(&text)));
@@ -416,7 +417,7 @@ fn by_name(ctx: &mut Ctx<'_, '_>, spec: Spec) -> Result<()> {
 fn is_symbol(text: &str) -> bool {
     !text.starts_with(|letter: char| letter.is_ascii_digit())
         && !text.is_empty()
-        && text.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '.'))
+        && text.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '.' | ':'))
 }
 
 /// Makes the breakpoint; only one of a kind is at a place.
@@ -542,7 +543,7 @@ fn in_module(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let process = debugged.thread()?.process;
     let modules = debugged.target.modules(process)?;
     let Some(module) = pending::module(&modules, &name).cloned() else {
-        pending::wait(ctx.core, ctx.view, Wanted::Offset(name.clone(), offset), Spec::at(0))
+        pending::wait(ctx.core, ctx.view, Waiting::new(Wanted::Offset(name.clone(), offset), Spec::at(0)))
             .map_err(|error| error.hint("'dmm' lists what is loaded"))?;
         ctx.out.note(format_args!("{} is not loaded yet: the breakpoint waits for it", visible(&name)));
         return Ok(());

@@ -13,6 +13,7 @@ pub mod reopen;
 pub mod signals;
 pub mod stack;
 pub mod stepping;
+pub mod symbols;
 
 use super::Family;
 use crate::error::{Error, Kind, Result};

@@ -80,7 +80,7 @@ const COMMANDS: &[Command] = &[
         needs: DEBUG,
         run: Run::Core(|ctx| {
             let process = process(ctx)?;
-            target(ctx)?.target.kill(process)
+            kill(ctx, process)
         }),
         ..Command::DEFAULT
     },
@@ -167,6 +167,19 @@ fn process(ctx: &mut Ctx<'_, '_>) -> Result<u32> {
         Some(number) => u32::try_from(number).map_err(|_| bad(format!("{number} is no number of a process"))),
         None => Ok(target(ctx)?.thread()?.process),
     }
+}
+
+/// Kills a process, and tells that it is gone.
+pub(super) fn kill(ctx: &mut Ctx<'_, '_>, process: u32) -> Result<()> {
+    let mut debugged = target(ctx)?;
+    debugged.target.kill(process)?;
+    while let Some(stop) = debugged.target.take_stop()? {
+        let lines = describe(&mut debugged, &stop)?;
+        debugged.notes.stop = Some(stop);
+        lines.iter().for_each(|line| ctx.out.note(line));
+        debugged = target(ctx)?;
+    }
+    Ok(())
 }
 
 fn select_process(ctx: &mut Ctx<'_, '_>) -> Result<()> {

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::commands::{Arg, ArgKind, Command, Family, Run, local};
-use crate::debug::{Breakpoint, Spec};
+use crate::debug::{Breakpoint, Place, Spec};
 use crate::error::{Error, Kind, Result};
 use crate::io::plugin::{self, debug};
 use crate::io::{Access, PLUGINS};
 use crate::output::{Item, Mode, Out, Style, visible};
 use crate::session::context::Args;
-use crate::session::debug::pending::{self, Waiting};
+use crate::session::debug::pending::{self, Waiting, Wanted};
 use crate::session::debug::{Mark, debugged, descriptor};
 use crate::session::reach::opening;
 use crate::session::{Core, Ctx, Load, Permissions, Session, View};
@@ -76,14 +76,25 @@ struct Kept {
 
 fn keep(core: &mut Core, view: &View) -> Result<Kept> {
     let now = debugged(core, view)?;
-    let points = now.target.breakpoints()?;
-    let mine = points.into_iter().filter(|found| !pending::is_own(&now, found.id));
-    let points = mine
+    let fd = now.fd;
+    let found = now.target.breakpoints()?;
+    let mine = found.into_iter().filter(|found| !pending::is_own(&now, found.id));
+    let mine: Vec<(Spec, Mark)> = mine
         .map(|Breakpoint { id, spec, .. }| {
             (Spec { process: None, thread: None, ..spec }, now.notes.marks.get(&id).cloned().unwrap_or_default())
         })
         .collect();
-    Ok(Kept { points, waiting: now.notes.waiting.clone() })
+    let mut kept = Kept { points: Vec::new(), waiting: now.notes.waiting.clone() };
+    for (spec, mark) in mine {
+        // What lies in a library is not there at the start.
+        match core.outside_program(fd, spec.place.address()) {
+            Some((module, offset)) if !matches!(spec.place, Place::Watch { .. }) => {
+                kept.waiting.push(Waiting { wanted: Wanted::Offset(module, offset), spec, mark });
+            }
+            _ => kept.points.push((spec, mark)),
+        }
+    }
+    Ok(kept)
 }
 
 fn set_again(core: &mut Core, view: &View, kept: Kept) -> Result<()> {
@@ -92,10 +103,7 @@ fn set_again(core: &mut Core, view: &View, kept: Kept) -> Result<()> {
         let id = now.target.insert(&spec)?;
         now.notes.marks.insert(id, mark);
     }
-    for Waiting { wanted, spec } in kept.waiting {
-        pending::wait(core, view, wanted, spec)?;
-    }
-    Ok(())
+    kept.waiting.into_iter().try_for_each(|waiting| pending::wait(core, view, waiting))
 }
 
 /// The URI that starts what is open, with `arguments` if there are some.

@@ -11,6 +11,8 @@ use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader};
 
 use super::Notes;
+use super::names::is_called;
+use crate::binary::demangle::demangle;
 use crate::binary::{Placement, Symbol, SymbolKind};
 use crate::debug::{FileReader, Handle, Module, ProcessId, Target};
 use crate::error::{Error, Kind, Result};
@@ -44,6 +46,11 @@ enum File {
     Absent,
 }
 
+/// The last part of a path.
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 impl Library {
     fn contains(&self, address: u64) -> bool {
         matches!((self.module.start, self.module.end), (Some(start), Some(end)) if (start..end).contains(&address))
@@ -51,7 +58,7 @@ impl Library {
 
     /// Its file's name.
     pub fn name(&self) -> &str {
-        self.module.path.rsplit('/').next().unwrap_or(&self.module.path)
+        name(&self.module.path)
     }
 
     /// What its symbols are called by: `libc` of `libc.so.6`.
@@ -88,7 +95,11 @@ impl Core {
             .into_iter()
             .map(|module| {
                 let same = |known: &Library| {
-                    known.process == process && known.module.path == module.path && known.module.bias == module.bias
+                    // By its place: the loader may call it by another path than the kernel.
+                    known.process == process
+                        && known.module.bias == module.bias
+                        && known.module.start == module.start
+                        && known.name() == name(&module.path)
                 };
                 let file = old.iter().position(same).map_or(File::Closed, |at| old.swap_remove(at).file);
                 Library { module, process, file }
@@ -148,6 +159,30 @@ impl Core {
         Some((library.name().to_string(), address - library.module.start?))
     }
 
+    /// The descriptor of the file of a process that is called `name`: by its path, the last part of that, or the
+    /// beginning of that before `.so`.
+    pub fn library_named(&mut self, view: &View, called: &str) -> Option<u32> {
+        let fd = self.process_of(view)?;
+        self.list_libraries(fd)?;
+        let libraries = &self.debugger.notes.get(&fd)?.libraries;
+        let is = |one: &Library| one.module.path == called || one.name() == called || one.stem() == called;
+        let index = libraries.iter().position(is)?;
+        self.open_library(fd, index)
+    }
+
+    /// The library, not the program, that an address of the process behind `fd` lies in, and how far behind its
+    /// beginning.
+    pub fn outside_program(&mut self, fd: u32, address: u64) -> Option<(String, u64)> {
+        let index = self.library_index(fd, address).filter(|index| *index > 0)?;
+        let library = self.debugger.notes.get(&fd)?.libraries.get(index)?;
+        Some((library.name().to_string(), address - library.module.start?))
+    }
+
+    /// Whether an address lies in a library, not in the program itself.
+    pub fn is_in_library(&mut self, view: &View, address: u64) -> bool {
+        self.process_of(view).is_some_and(|fd| self.outside_program(fd, address).is_some())
+    }
+
     /// The address of a symbol of a process: in the program, then in its libraries in the order in which they were
     /// loaded. Neither prefixes nor the library's name have to be written.
     pub fn symbol_of_process(&mut self, name: &str) -> Option<u64> {
@@ -172,9 +207,23 @@ impl Core {
                 if let Some(flag) = { found }.find(|flag| !imported(flag.space.as_deref())) {
                     return Some(flag.address);
                 }
+                if name.contains("::")
+                    && let Some(address) = self.written(fd, index, name)
+                {
+                    return Some(address);
+                }
             }
         }
         None
+    }
+
+    /// The address of the symbol of a library that its programmer called `name`.
+    fn written(&mut self, fd: u32, index: usize, name: &str) -> Option<u64> {
+        let file = self.open_library(fd, index)?;
+        let symbols = self.symbols(file).ok()?;
+        let is =
+            |symbol: &&Symbol| symbol.vaddr != 0 && demangle(&symbol.name).is_some_and(|full| is_called(&full, name));
+        symbols.iter().find(is).map(|symbol| symbol.vaddr)
     }
 
     /// Names the program of the process behind `fd`.
@@ -203,9 +252,6 @@ impl Core {
         for symbol in symbols.iter().filter(named) {
             let real = flag_name(symbol);
             let (kind, name) = real.split_once('.').unwrap_or(("sym", &real));
-            // A name may have several versions; the one that programs are linked to now is marked by two signs.
-            let plain = name.split('@').next().unwrap_or(name);
-            let name = if name.contains('@') && !name.contains("@@") { name } else { plain };
             self.name("symbols", &format!("{kind}.{stem}.{name}"), symbol.vaddr, symbol.size.max(1));
         }
     }
@@ -250,7 +296,7 @@ impl Core {
 }
 
 /// Whether a symbol of this kind is worth a name.
-pub(in crate::session) fn worth(kind: SymbolKind) -> bool {
+pub fn worth(kind: SymbolKind) -> bool {
     !matches!(kind, SymbolKind::Section | SymbolKind::File | SymbolKind::Tls)
 }
 

@@ -19,6 +19,14 @@ pub enum Wanted {
     Offset(String, u64),
 }
 
+impl Waiting {
+    /// One that the user said nothing else about.
+    pub fn new(wanted: Wanted, spec: Spec) -> Waiting {
+        let mark = Mark { name: wanted.to_string(), ..Mark::default() };
+        Waiting { wanted, spec, mark }
+    }
+}
+
 impl std::fmt::Display for Wanted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -35,6 +43,8 @@ pub struct Waiting {
     pub wanted: Wanted,
     /// What it will be; its address counts for nothing.
     pub spec: Spec,
+    /// What the user said about it.
+    pub mark: Mark,
 }
 
 /// The module called `name`: by its path, or the last part of it.
@@ -57,12 +67,15 @@ fn place(core: &mut Core, view: &View, wanted: &Wanted) -> Result<Option<u64>> {
 }
 
 /// Lets a breakpoint wait. Fails when nothing that is loaded later would be noticed: the program has no loader.
-pub fn wait(core: &mut Core, view: &View, wanted: Wanted, spec: Spec) -> Result<()> {
+pub fn wait(core: &mut Core, view: &View, waiting: Waiting) -> Result<()> {
     if !watch_loader(core, view)? {
-        return Err(Error::new(Kind::NotFound, format!("nothing is called '{}'", visible(&wanted.to_string())))
-            .hint("the program loads no libraries; 'is' lists its symbols"));
+        return Err(Error::new(
+            Kind::NotFound,
+            format!("nothing is called '{}'", visible(&waiting.wanted.to_string())),
+        )
+        .hint("the program loads no libraries; 'is' lists its symbols"));
     }
-    debugged(core, view)?.notes.waiting.push(Waiting { wanted, spec });
+    debugged(core, view)?.notes.waiting.push(waiting);
     Ok(())
 }
 
@@ -110,10 +123,10 @@ fn resolve(core: &mut Core, view: &mut View) -> Result<Vec<String>> {
                     _ => Place::Software { address },
                 };
                 let debugged = debugged(core, view)?;
-                let name = one.wanted.to_string();
+                let name = one.mark.name.clone();
                 lines.push(format!("{} is loaded: breakpoint at 0x{address:x}", visible(&name)));
                 match debugged.target.insert(&Spec { place, ..one.spec }) {
-                    Ok(id) => drop(debugged.notes.marks.insert(id, Mark { name, ..Mark::default() })),
+                    Ok(id) => drop(debugged.notes.marks.insert(id, one.mark)),
                     Err(error) => lines.push(format!("the breakpoint {} cannot be set: {error}", visible(&name))),
                 }
             }
