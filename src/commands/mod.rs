@@ -204,6 +204,8 @@ pub const FAMILIES: &[&Family] = &[
     &debug::FAMILY,
     &debug::breakpoints::FAMILY,
     &debug::continuing::FAMILY,
+    &debug::descriptors::FAMILY,
+    &debug::reopen::FAMILY,
     &debug::inject::FAMILY,
     &debug::memory::FAMILY,
     &debug::process::FAMILY,
@@ -211,6 +213,7 @@ pub const FAMILIES: &[&Family] = &[
     &debug::signals::FAMILY,
     &debug::stack::FAMILY,
     &debug::stepping::FAMILY,
+    &debug::symbols::FAMILY,
     &flags::FAMILY,
     &flagspaces::FAMILY,
     &open::FAMILY,
@@ -298,6 +301,10 @@ pub fn invoke(session: &mut Session, command: &Command, mode: Mode, args: &Args,
     if command.name.starts_with('f') {
         // Flags are listed and changed as if all of them had been made when the file was opened.
         session.with(|core, _| core.complete_flags());
+    }
+    if command.name.starts_with("pd") || command.name.starts_with("pi") {
+        // Code of a process shows the names of the file it lies in.
+        session.with(|core, view| core.know_names(view, view.seek));
     }
     let required = command.args.iter().filter(|arg| arg.required).count();
     let unlimited = command.args.last().is_some_and(|arg| {

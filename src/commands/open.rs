@@ -202,7 +202,7 @@ const COMMANDS: &[Command] = &[
 /// Opens `uri`, maps it as [`Core::load`] does and makes it current.
 pub fn open_uri(core: &mut Core, uri: &Uri, open: &Open, address: Option<u64>) -> Result<u32> {
     let fd = core.io.open(uri, open)?;
-    core.load(fd, Load { address, raw: false, known: true })?;
+    core.load(fd, Load { address, known: true, ..Load::default() })?;
     Ok(fd)
 }
 
@@ -234,9 +234,9 @@ fn open(session: &mut Session, args: &Args, out: &mut Out<'_>, access: Access, c
         Ok::<_, Error>((address, how(&ctx, &uri, ctx.word(2), access, create)?))
     })?;
     let device = reach(&uri, &open, out)?;
-    session.with(|core, _| {
+    session.with(|core, view| {
         let fd = core.io.admit(&uri, &open, device);
-        core.load(fd, Load { address, raw, known: !raw }).map(drop)
+        core.load(fd, Load { address, raw, known: !raw, twins: view.reads_files() }).map(drop)
     })
 }
 

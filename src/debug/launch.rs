@@ -65,8 +65,8 @@ impl Launch {
 pub struct Start {
     /// What becomes of a target behind a line that is lost; `None`: what is usual over there.
     pub lost: Option<Lost>,
-    /// Addresses are others at each start.
-    pub random_addresses: bool,
+    /// Whether addresses are others at each start; `None`: nobody said, and they are not.
+    pub random_addresses: Option<bool>,
     /// Arguments of a program that was named without any.
     pub arguments: Vec<String>,
     /// Start from an empty environment.
@@ -89,20 +89,18 @@ impl Start {
         *self == Start { lost: self.lost, ..Start::default() }
     }
 
-    /// A start of `launch` in this way.
-    pub fn launch(&self, launch: Launch) -> Result<Launch> {
-        let arguments = if launch.arguments.is_empty() { self.arguments.clone() } else { launch.arguments };
-        Ok(Launch {
-            arguments,
+    /// A start in this way, of a program that is still to be named.
+    pub fn launch(&self) -> Launch {
+        Launch {
             clear_environment: self.clear_environment,
             environment: self.environment.clone(),
             directory: self.directory.clone(),
             stdin: self.stdin.clone(),
             stdout: self.stdout.clone(),
             stderr: self.stderr.clone(),
-            fixed_addresses: !self.random_addresses,
-            ..launch
-        })
+            fixed_addresses: !self.random_addresses.unwrap_or(false),
+            ..Launch::new("", self.arguments.clone())
+        }
     }
 
     /// Adds assignments: `NAME=value` sets a variable, `NAME` alone removes it.
@@ -133,7 +131,7 @@ impl Start {
             match key.trim() {
                 // The URI names it.
                 "program" => {}
-                "aslr" => self.random_addresses = truth(value).ok_or_else(|| wrong("yes or no"))?,
+                "aslr" => self.random_addresses = Some(truth(value).ok_or_else(|| wrong("yes or no"))?),
                 "clearenv" => self.clear_environment = truth(value).ok_or_else(|| wrong("yes or no"))?,
                 "setenv" => self.assign(vec![value.to_string()]),
                 "unsetenv" => self.environment.push((value.to_string(), None)),
@@ -268,7 +266,7 @@ mod tests {
         start
             .profile("# how\nprogram=/bin/ls\narg2=two\narg1=one\nsetenv=A=b=c\nunsetenv=D\naslr=yes\nchdir=/\n")
             .unwrap();
-        let launch = start.launch(Launch::new("/bin/ls", Vec::new())).unwrap();
+        let launch = start.launch();
         assert_eq!((launch.arguments, launch.fixed_addresses), (vec!["one".to_string(), "two".to_string()], false));
         assert_eq!(launch.environment, [("A".to_string(), Some("b=c".to_string())), ("D".to_string(), None)]);
         assert_eq!(launch.directory, Some("/".into()));

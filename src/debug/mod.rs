@@ -15,6 +15,7 @@
 
 pub mod breakpoint;
 pub mod condition;
+pub mod core;
 pub mod event;
 pub mod launch;
 pub mod modules;
@@ -176,6 +177,25 @@ pub struct Module {
     pub link_map: u64,
     /// Address of the dynamic section.
     pub dynamic: u64,
+}
+
+/// A file that a process has open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// Its number in the process.
+    pub number: u32,
+    /// How it was opened: `O_*` of open(2).
+    pub flags: u32,
+    /// Where it is read or written next, in bytes.
+    pub position: u64,
+    /// Its path, or what it is in the system's words (`pipe:[1234]`); may hold terminal escapes.
+    pub path: String,
+}
+
+/// A file of the machine where a process runs.
+pub trait FileReader: Send {
+    /// Reads from `offset`; short at the end of the file.
+    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize>;
 }
 
 /// Which threads an instruction is for.
@@ -403,6 +423,17 @@ pub trait Target: Send {
     /// Path of the program that `process` runs, as its system sees it.
     fn program(&mut self, _process: ProcessId) -> Result<String> {
         Err(cannot("name the program"))
+    }
+
+    /// The files that `process` has open.
+    fn descriptors(&mut self, _process: ProcessId) -> Result<Vec<Descriptor>> {
+        Err(cannot("list open files"))
+    }
+
+    /// A file that `process` sees, as [`Target::read_file`] reads it, for whoever reads it while the target is used
+    /// for other things. `None`: it can only be read through the target.
+    fn open_file(&mut self, _process: ProcessId, _path: &str) -> Option<Box<dyn FileReader>> {
+        None
     }
 
     /// Reads a file of the machine, and the root directory, that `process` sees. Short at the end of the file.

@@ -108,9 +108,8 @@ impl<'a> Reader<'a> {
         Some((bias, dynamic))
     }
 
-    /// The loader's list, if it has made one: link_map, bias, path, dynamic section.
-    fn linked(&mut self, dynamic: u64) -> Vec<(u64, u64, String, u64)> {
-        let mut found = Vec::new();
+    /// Where the loader's `struct r_debug` is, once it has made one.
+    fn rendezvous(&mut self, dynamic: u64) -> Option<u64> {
         let mut debug = 0;
         for entry in 0..LIMIT as u64 {
             let Some(pair) = self.words(dynamic.wrapping_add(entry * 2 * self.word as u64), 2) else { break };
@@ -120,9 +119,13 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
-        if debug == 0 {
-            return found;
-        }
+        Some(debug).filter(|debug| *debug != 0)
+    }
+
+    /// The loader's list, if it has made one: link_map, bias, path, dynamic section.
+    fn linked(&mut self, dynamic: u64) -> Vec<(u64, u64, String, u64)> {
+        let mut found = Vec::new();
+        let Some(debug) = self.rendezvous(dynamic) else { return found };
         // struct r_debug: a version (padded to a word), the first link_map.
         let Some(head) = self.words(debug, 2) else { return found };
         let mut link = head[1];
@@ -140,6 +143,20 @@ impl<'a> Reader<'a> {
 pub fn entry(target: &mut dyn Target, process: ProcessId) -> Result<Option<u64>> {
     let layout = target.layout(process)?;
     Ok(Reader::new(target, process, &layout).auxv()?.get(&AT_ENTRY).copied())
+}
+
+/// The address that the dynamic loader of `process` reaches whenever its list has changed (`r_brk`); `None`: it has not
+/// said so, or there is none.
+pub fn loader_stop(target: &mut dyn Target, process: ProcessId) -> Option<u64> {
+    let layout = target.layout(process).ok()?;
+    let maps = target.maps(process).ok()?;
+    let mut reader = Reader::new(target, process, &layout);
+    let auxv = reader.auxv().ok()?;
+    let (_, dynamic) = reader.program(&auxv, &maps).filter(|(_, dynamic)| *dynamic != 0)?;
+    let debug = reader.rendezvous(dynamic)?;
+    // Behind the version (padded to a word) and the first link_map.
+    let stop = *reader.words(debug, 3)?.get(2)?;
+    Some(stop).filter(|stop| *stop != 0)
 }
 
 /// The modules of `process`, the program first; files that are mapped but that the loader does not know follow.

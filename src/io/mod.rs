@@ -449,6 +449,12 @@ impl Io {
         self.current
     }
 
+    /// Changes what `fd` says it was opened as, which is what opens it again.
+    pub fn rename(&mut self, fd: u32, uri: &str) -> Result<()> {
+        self.descriptor_mut(fd)?.uri = uri.to_string();
+        Ok(())
+    }
+
     /// Makes `fd` current.
     pub fn select(&mut self, fd: u32) -> Result<()> {
         self.descriptor(fd)?;

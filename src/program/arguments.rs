@@ -14,6 +14,8 @@ pub struct Arguments {
     pub file: Option<String>,
     /// `-d`: debug the file, which may be a process's number, with these arguments.
     pub debug: Option<Vec<String>>,
+    /// How the program to be debugged is started: settings of `dbg://`, and `--wait` for one that is not there yet.
+    pub launch: Vec<String>,
     /// `--`: start with nothing open.
     pub no_file: bool,
     /// `-c`: command lines, in order.
@@ -156,11 +158,64 @@ pub fn command() -> Command {
                 .default_missing_value("")
                 .help("Serve what is open to browsers and scripts, in place of a prompt (=h)"),
         )
+        .args(LAUNCH.iter().map(launch_flag))
+        .arg(
+            Arg::new("profile")
+                .long("profile")
+                .value_name("FILE")
+                .help("Start it as this file says: lines of setenv=, chdir=, stdin=, aslr= and so on")
+                .help_heading(DEBUGGED)
+                .requires("debug"),
+        )
         .args(FLAGS.iter().map(server_flag))
         .arg(flag("version", 'v', "Print the version (-qv: only the number)"))
         .arg(flag("long-version", 'V', "Print the version and what this build can open").long("version"))
         .arg(Arg::new("help").short('h').long("help").help("Print this help").action(ArgAction::Help))
         .arg(Arg::new("reference").long("reference").hide(true).value_parser(["commands", "options", "plugins"]))
+}
+
+/// The heading of what says how a program is started.
+const DEBUGGED: &str = "Programs to be debugged (-d)";
+
+/// A setting for the start of a program: its name, what it takes, what it does.
+struct LaunchFlag {
+    name: &'static str,
+    value: Option<&'static str>,
+    help: &'static str,
+}
+
+/// The settings for the start of a program; `dbg://` has them before the program.
+const LAUNCH: &[LaunchFlag] = &[
+    LaunchFlag { name: "env", value: Some("NAME[=VALUE]"), help: "Set a variable of its environment, or take it away" },
+    LaunchFlag { name: "clear-env", value: None, help: "Start it with an empty environment" },
+    LaunchFlag { name: "cwd", value: Some("DIRECTORY"), help: "Start it in this directory" },
+    LaunchFlag { name: "stdin", value: Some("FILE"), help: "What it reads as standard input" },
+    LaunchFlag { name: "stdout", value: Some("FILE"), help: "Where its standard output goes" },
+    LaunchFlag { name: "stderr", value: Some("FILE"), help: "Where its standard error goes" },
+    LaunchFlag { name: "aslr", value: None, help: "Its addresses are other ones at each start" },
+    LaunchFlag { name: "wait", value: Some("NAME"), help: "Wait until a program of this name runs, and attach to it" },
+];
+
+fn launch_flag(flag: &LaunchFlag) -> Arg {
+    let arg = Arg::new(flag.name).long(flag.name).help(flag.help).help_heading(DEBUGGED).requires("debug");
+    match flag.value {
+        Some(value) => arg.value_name(value).action(ArgAction::Append),
+        None => arg.action(ArgAction::SetTrue),
+    }
+}
+
+/// The settings that were given, as `dbg://` takes them.
+fn launch_words(found: &mut ArgMatches) -> Vec<String> {
+    let mut words = Vec::new();
+    for LaunchFlag { name, value, .. } in LAUNCH {
+        if value.is_some() {
+            let values = found.remove_many::<String>(name).into_iter().flatten();
+            words.extend(values.map(|value| format!("--{name}={value}")));
+        } else if found.get_flag(name) {
+            words.push(format!("--{name}"));
+        }
+    }
+    words
 }
 
 /// A flag of servers as an argument of the program.
@@ -204,12 +259,15 @@ impl Arguments {
 
     fn from_matches(found: &mut ArgMatches) -> Arguments {
         let many = |found: &mut ArgMatches, id| found.remove_many(id).map(Iterator::collect).unwrap_or_default();
+        let mut settings: Vec<String> = many(found, "settings");
+        settings.extend(found.remove_one::<String>("profile").map(|file| format!("dbg.profile={file}")));
         Arguments {
             file: found.remove_one("file"),
             debug: found.get_flag("debug").then(|| many(found, "arguments")),
+            launch: launch_words(found),
             no_file: false,
             commands: many(found, "commands"),
-            settings: many(found, "settings"),
+            settings,
             scripts: found.remove_many("scripts").map(Iterator::collect).unwrap_or_default(),
             quiet: found.get_count("quiet"),
             quick: found.get_flag("quick"),
@@ -274,6 +332,10 @@ mod tests {
         assert_eq!((debugged.file.as_deref(), debugged.commands), (Some("/bin/ls"), vec!["dr".to_string()]));
         assert_eq!(debugged.debug, Some(vec!["/".to_string(), "-l".to_string()]));
         assert_eq!(parse(&["/bin/ls"]).debug, None);
+        let started = parse(&["-d", "--env", "A=b", "--stdin", "/dev/null", "--aslr", "/bin/ls"]);
+        assert_eq!(started.launch, ["--env=A=b", "--stdin=/dev/null", "--aslr"]);
+        assert_eq!(parse(&["-d", "--wait", "ls"]).launch, ["--wait=ls"]);
+        assert!(Arguments::parse(["remora", "--aslr", "/bin/ls"].map(OsString::from)).is_err());
         let line = ["remora", "/bin/ls", "/"].map(OsString::from);
         assert!(Arguments::parse(line).is_err());
     }

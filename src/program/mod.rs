@@ -23,10 +23,11 @@ use crate::number;
 use crate::output::{Executor, visible};
 use crate::prompt::{Prompt, Read, SharedPrompt};
 use crate::serve::{self, ServeOptions};
+use crate::session::debug::run::introduction;
 use crate::session::hosts::{self, Line};
 use crate::session::reach::opening;
 use crate::session::scope::Scope;
-use crate::session::{Core, Load, Session, options};
+use crate::session::{Core, Load, Session, Value, options};
 use crate::uri::Uri;
 
 use arguments::{Arguments, Version};
@@ -129,7 +130,7 @@ impl Program {
             }
             _ => Ok(()),
         };
-        let Some(file) = self.arguments.file.clone() else {
+        let Some(file) = self.debugged(self.arguments.file.clone())? else {
             unused(&self)?;
             let elsewhere = self.arguments.connect.is_some() || self.arguments.http.is_some();
             if self.arguments.no_file || elsewhere {
@@ -138,7 +139,6 @@ impl Program {
             self.console.note("Error: no file is given (remora FILE|URI, '-' for a scratch buffer; -h for help)");
             return Ok(FAILED);
         };
-        let file = self.debugged(file);
         let uri = Uri::parse(&file);
         let listening =
             serve::listening(&uri).map_err(|error| error.context(format_args!("cannot open '{}'", visible(&file))))?;
@@ -149,19 +149,30 @@ impl Program {
         self.session(Some(&uri))
     }
 
-    /// What `-d` makes of the file: a URI of a process. One that is a URI already says itself what it is.
-    fn debugged(&self, file: String) -> String {
-        match &self.arguments.debug {
-            None => file,
-            Some(arguments) if Uri::parse(&file).scheme().is_some() => match arguments.is_empty() {
-                true => file,
-                false => format!("{file} {}", debug::line(arguments)),
-            },
-            Some(arguments) => {
-                let words: Vec<String> = std::iter::once(&file).chain(arguments).cloned().collect();
-                format!("dbg://{}", debug::line(&words))
-            }
+    /// What `-d` makes of the file and the settings: a URI of a process. One that is a URI already says itself what it
+    /// is, and gets the settings before its program.
+    fn debugged(&self, file: Option<String>) -> Result<Option<String>> {
+        let (Some(arguments), Some(file)) = (&self.arguments.debug, &file) else {
+            let waits = self.arguments.launch.iter().find(|flag| flag.starts_with("--wait="));
+            return Ok(file.or_else(|| waits.map(|flag| format!("dbg://{}", debug::line(std::slice::from_ref(flag))))));
+        };
+        let mut flags = self.arguments.launch.clone();
+        let pid = !file.is_empty() && file.bytes().all(|byte| byte.is_ascii_digit());
+        let tail = if arguments.is_empty() { String::new() } else { format!(" {}", debug::line(arguments)) };
+        if Uri::parse(file).scheme().is_some() {
+            return Ok(Some(match file.split_once("dbg://") {
+                Some((before, program)) if !flags.is_empty() => {
+                    format!("{before}dbg://{} {program}{tail}", debug::line(&flags))
+                }
+                _ => format!("{file}{tail}"),
+            }));
         }
+        if self.prompts && !pid && !flags.iter().any(|flag| flag.starts_with("--stdin=")) {
+            // It shares the terminal with the prompt.
+            flags.push("--terminal".to_string());
+        }
+        let words: Vec<String> = flags.iter().chain([file]).chain(arguments).cloned().collect();
+        Ok(Some(format!("dbg://{}", debug::line(&words))))
     }
 
     fn print(mut self, text: &str) -> Result<i32> {
@@ -224,12 +235,31 @@ impl Program {
             self.console.note(format_args!("Error: {error}"));
             return Ok(if error.kind() == Kind::Interrupted { INTERRUPTED } else { FAILED });
         }
+        self.introduce();
         let end = match self.start_up() {
             Flow::Continue(()) if !self.connect() => return Ok(FAILED),
             Flow::Continue(()) => self.work(),
             end => end,
         };
         Ok(self.leave(end.break_value()))
+    }
+
+    /// Tells whoever sits there which process it is, and lets it run to where `dbg.bep` says.
+    fn introduce(&mut self) {
+        if self.prompts
+            && let Some(line) = self.session.with(introduction)
+        {
+            self.console.note(line);
+        }
+        let first = self.session.core().config.get("dbg.bep").map(ToString::to_string).unwrap_or_default();
+        let place = match first.as_str() {
+            "entry" | "constructor" => "entry0",
+            "main" => "main",
+            _ => return,
+        };
+        if self.arguments.debug.is_some() {
+            let _ = self.line(&format!("dcu {place}"));
+        }
     }
 
     /// At a prompt Ctrl-C ends the running command, elsewhere the run; a second one does not wait for the command.
@@ -254,7 +284,7 @@ impl Program {
             Some(text) => Some(self.evaluate(&text)?),
             None => at,
         };
-        let load = Load { address: base, raw: self.arguments.raw > 0, known: self.arguments.raw != 1 };
+        let load = Load { address: base, raw: self.arguments.raw > 0, known: self.arguments.raw != 1, twins: true };
         let writes = self.arguments.write || self.arguments.debug.is_some();
         let access = if writes { Access::RWX } else { Access::RX };
         let open = opening(&self.session.core(), &self.session.view, uri, access, &self.session.cancel)?;
@@ -487,6 +517,9 @@ impl Program {
     }
 
     fn leave(mut self, end: Option<End>) -> i32 {
+        if self.session.core().config.get("dbg.exitkills") == Some(&Value::Bool(false)) {
+            self.session.with(|core, _| core.let_processes_go());
+        }
         if self.pending() > 0 && !self.prompts {
             self.announce("wci writes them");
         }
@@ -563,7 +596,6 @@ fn base(variable: &str, default: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::Value;
 
     #[test]
     fn the_prompt_shows_where_one_is() {

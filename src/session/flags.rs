@@ -192,6 +192,11 @@ impl Flags {
         self.flags(self.by_address.values())
     }
 
+    /// The flags in `from..to`, by address.
+    pub fn between(&self, from: u64, to: u64) -> impl Iterator<Item = &Flag> {
+        self.flags(self.by_address.range((from, 0)..(to.max(from), 0)).map(|(_, name)| name))
+    }
+
     /// The flags exactly at `address`, in the order of creation.
     pub fn at(&self, address: u64) -> impl Iterator<Item = &Flag> {
         self.flags(self.by_address.range((address, 0)..=(address, u64::MAX)).map(|(_, name)| name))

@@ -55,8 +55,9 @@ impl Core {
     /// The place in the source of the instruction at `address`, in the file that is mapped there, or else in the
     /// current one.
     pub fn line(&mut self, view: &View, address: u64) -> Option<Place> {
+        let library = self.library_file(view, address);
         let mapped = self.io.space.at(address).map(|map| map.fd);
-        let fd = mapped.or(view.descriptor).or(self.io.current())?;
+        let fd = library.or(mapped).or(view.descriptor).or(self.io.current())?;
         self.lines(view, fd).ok()??.at(address)
     }
 

@@ -4,12 +4,11 @@
 //! Opening takes the same time for every size: names that grow with the file (symbols, relocations) are made when a
 //! name is looked for that is not there, or when flags are listed.
 
+use super::debug::libraries::worth;
 use super::{Core, Value, flags, options};
 use crate::binary::{Entry, Kind, Object, Placement, Segment, Symbol, SymbolKind};
-use crate::debug::Target;
-use crate::error::{Error, Kind as ErrorKind, Result};
-use crate::io::plugin::malloc::Memory;
-use crate::io::{Access, Device, Open, plugin};
+use crate::error::Result;
+use crate::io::{Access, Open, plugin};
 use crate::uri::Uri;
 
 /// The flagspaces that a loaded file has names in.
@@ -24,33 +23,8 @@ pub struct Load {
     pub raw: bool,
     /// Whether the `i` commands know the format all the same (`-nn`); what is not raw is always known.
     pub known: bool,
-}
-
-/// Most bytes of a program that is fetched from where its process is.
-const PROGRAM: usize = 32 << 20;
-
-/// The program of the current process: its path, its file, and how far it was moved in memory.
-fn program(target: &mut dyn Target) -> Result<(String, Box<dyn Device>, u64)> {
-    let thread = target.current().ok_or_else(|| Error::new(ErrorKind::NotFound, "no process is left"))?;
-    let path = target.program(thread.process)?;
-    let bias = target.modules(thread.process)?.first().map_or(0, |module| module.bias);
-    if target.kind() == "ptrace" {
-        // The file itself, also when another one has its name by now.
-        let uri = Uri::parse(&format!("/proc/{}/exe", thread.process));
-        return Ok((path, plugin::open(&uri, &Open { access: Access::R, ..Open::default() })?, bias));
-    }
-    let mut bytes = Vec::new();
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        let count = target.read_file(thread.process, &path, bytes.len() as u64, &mut piece)?;
-        bytes.extend_from_slice(&piece[..count]);
-        if count < piece.len() {
-            return Ok((path, Box::new(Memory::read_only(bytes)), bias));
-        }
-        if bytes.len() > PROGRAM {
-            return Err(Error::new(ErrorKind::Limit, format!("{path} is too large to be fetched for its names")));
-        }
-    }
+    /// Whether files of this machine may be read for what a process or a core file was made of.
+    pub twins: bool,
 }
 
 impl Core {
@@ -73,37 +47,52 @@ impl Core {
             if !load.raw
                 && let Ok(Some(start)) = self.map_dump(fd)
             {
+                self.raise(fd, load.twins)?;
                 return Ok(Some(start));
             }
             self.io.map_whole(fd, load.address.unwrap_or(0))?;
-            // Without the names of its program a process can be debugged all the same.
-            let _ = self.name_program(fd);
+            self.watch_process(fd, load.twins)?;
+            self.follow_process(fd);
             return Ok(None);
         };
         self.map_object(fd, &object)?;
         self.follow(fd, &object);
         self.name_parts(&object);
         self.binaries.unnamed.push(fd);
+        if object.kind == Kind::Core {
+            self.raise(fd, load.twins)?;
+        }
         Ok(object.entries.first().map(|entry: &Entry| entry.vaddr))
     }
 
-    /// Names the parts of the program that the process behind `fd` runs, if one is behind it, where they lie in memory.
-    fn name_program(&mut self, fd: u32) -> Result<()> {
-        let Some((path, device, bias)) = self.io.descriptor_mut(fd)?.device().target().map(program).transpose()? else {
-            return Ok(());
+    /// The options that say how code is read follow the process behind `fd`, if one is.
+    fn follow_process(&mut self, fd: u32) {
+        let layout = self.io.descriptor_mut(fd).ok().and_then(|descriptor| {
+            let target = descriptor.device().target()?;
+            let process = target.current()?.process;
+            target.layout(process).ok()
+        });
+        let Some(layout) = layout else { return };
+        let arch = match layout.architecture.as_str() {
+            "i386" | "i386:x86-64" => "x86",
+            "aarch64" | "arm" => "arm",
+            other => other.split(':').next().unwrap_or(other),
         };
-        let owner = self.io.descriptor(fd)?.serial();
-        let file = self.io.adopt(&path, Access::R, device);
-        let serial = self.io.descriptor(file)?.serial();
-        self.binaries.companions.entry(owner).or_default().push(serial);
-        self.io.select(fd)?;
-        // A program at fixed addresses lies where its file says.
-        self.place_object(file, Placement { base: Some(bias).filter(|bias| *bias != 0), bits: None });
-        let Some(object) = self.object(file) else { return Ok(()) };
-        self.follow(file, &object);
-        self.name_parts(&object);
-        self.binaries.unnamed.push(file);
-        Ok(())
+        self.set_known("asm.arch", Value::Text(arch.to_string()));
+        self.set_known("asm.bits", Value::Number(layout.bits.into()));
+        self.set_known("cfg.bigendian", Value::Bool(layout.big_endian));
+    }
+
+    /// Sets an option if it knows the value, and says whether it did.
+    fn set_known(&mut self, name: &str, value: Value) -> bool {
+        let known = |option: &&options::OptionSpec| {
+            option.choices.is_empty() || option.choices.contains(&value.to_string().as_str())
+        };
+        let option = options::find(name).filter(known);
+        if let Some(option) = option {
+            self.config.put(option, value);
+        }
+        option.is_some()
     }
 
     /// Closes `fd` and what was opened along with it.
@@ -176,12 +165,7 @@ impl Core {
             ("cfg.bigendian", Value::Bool(object.big_endian)),
         ];
         for (name, value) in settings {
-            let known = |option: &&options::OptionSpec| {
-                option.choices.is_empty() || option.choices.contains(&value.to_string().as_str())
-            };
-            if let Some(option) = options::find(name).filter(known) {
-                self.config.put(option, value);
-            } else if name == "asm.arch" {
+            if !self.set_known(name, value) && name == "asm.arch" {
                 let kept = super::config::lookup(&super::config::Config::default(), &self.config, name);
                 let machine = &object.machine;
                 self.warn(fd, format!("machine {machine}: it cannot be disassembled; asm.arch stays {kept}"));
@@ -190,7 +174,7 @@ impl Core {
     }
 
     /// Names for what the headers describe.
-    fn name_parts(&mut self, object: &Object) {
+    pub(super) fn name_parts(&mut self, object: &Object) {
         for space in SPACES {
             self.flags.declare(space);
         }
@@ -209,28 +193,44 @@ impl Core {
     /// stays without.
     pub fn complete_flags(&mut self) {
         for fd in std::mem::take(&mut self.binaries.unnamed) {
-            let Some(object) = self.object(fd) else { continue };
-            if let Ok(symbols) = self.symbols(fd) {
-                for symbol in symbols.iter().filter(|symbol| !symbol.name.is_empty() && symbol.vaddr != 0) {
-                    if !matches!(symbol.kind, SymbolKind::Section | SymbolKind::File | SymbolKind::Tls) {
-                        let space = if symbol.imported { "imports" } else { "symbols" };
-                        self.name(space, &flag_name(symbol), symbol.vaddr, symbol.size.max(1));
-                    }
-                }
+            if self.debugger.knows(fd) {
+                self.name_program(fd);
             }
-            if let Some(main) = self.main_of(fd, &object) {
-                self.name("symbols", "main", main, 1);
+            if let Some(object) = self.object(fd) {
+                self.name_contents(fd, &object);
             }
-            self.name_strings(fd, &object, false);
-            if let Ok(relocations) = self.relocations(fd) {
-                for relocation in relocations.iter() {
-                    if let Some(name) = relocation.name.as_deref().filter(|_| relocation.vaddr != 0) {
-                        let size = u64::from(relocation.size / 8).max(1);
-                        self.name("relocs", &format!("reloc.{name}"), relocation.vaddr, size);
-                    }
+        }
+    }
+
+    /// Names the symbols, strings and relocations of the object file behind `fd`.
+    pub(super) fn name_contents(&mut self, fd: u32, object: &Object) {
+        if let Ok(symbols) = self.symbols(fd) {
+            let named = |symbol: &&Symbol| !symbol.name.is_empty() && symbol.vaddr != 0 && worth(symbol.kind);
+            for symbol in symbols.iter().filter(named) {
+                let space = if symbol.imported { "imports" } else { "symbols" };
+                self.name(space, &flag_name(symbol), symbol.vaddr, symbol.size.max(1));
+            }
+        }
+        if let Some(main) = self.main_of(fd, object) {
+            self.name("symbols", "main", main, 1);
+        }
+        self.name_strings(fd, object, false);
+        if let Ok(relocations) = self.relocations(fd) {
+            for relocation in relocations.iter() {
+                if let Some(name) = relocation.name.as_deref().filter(|_| relocation.vaddr != 0) {
+                    let size = u64::from(relocation.size / 8).max(1);
+                    self.name("relocs", &format!("reloc.{name}"), relocation.vaddr, size);
                 }
             }
         }
+    }
+
+    /// Takes away the names that files and processes gave.
+    pub fn forget_names(&mut self) {
+        let made = |space: Option<&str>| space.is_some_and(|space| SPACES.contains(&space) || space == "strings");
+        let names: Vec<String> =
+            self.flags.iter().filter(|flag| made(flag.space.as_deref())).map(|flag| flag.name.clone()).collect();
+        names.iter().for_each(|name| drop(self.flags.remove(name)));
     }
 
     /// The address of the flag `name`, looking also at names that were not made yet.
@@ -241,8 +241,13 @@ impl Core {
         self.flags.get(name)
     }
 
+    /// The address that `name` stands for: a flag, or a symbol of a process.
+    pub fn named_address(&mut self, name: &str) -> Option<u64> {
+        self.flag(name).map(|flag| flag.address).or_else(|| self.symbol_of_process(name))
+    }
+
     /// Makes a flag that fits into expressions; a second one of the same name gets its address behind the name.
-    fn name(&mut self, space: &str, real: &str, address: u64, size: u64) {
+    pub(super) fn name(&mut self, space: &str, real: &str, address: u64, size: u64) {
         let mut name = fitting(real);
         if self.flags.get(&name).is_some_and(|flag| flag.address != address) {
             name = format!("{name}_{address:x}");

@@ -92,6 +92,11 @@ impl View {
         }
     }
 
+    /// Whether the client may read every file of this machine that its user may.
+    pub fn reads_files(&self) -> bool {
+        self.permissions.allow(Permissions::READ.and(Permissions::FILES)) && self.reach.root.is_none()
+    }
+
     /// Checks that the client may connect from here with `scheme`.
     pub fn may_connect(&self, scheme: &str) -> Result<()> {
         match &self.reach.schemes {
@@ -149,7 +154,7 @@ fn start(core: &Core, view: &View) -> Result<Start> {
         let said = std::fs::read(&profile).map_err(|error| Error::system(format!("the profile '{shown}'"), &error))?;
         start.profile(&String::from_utf8_lossy(&said)).map_err(|error| error.context(shown))?;
     }
-    start.random_addresses |= is_set("dbg.aslr");
+    start.random_addresses = start.random_addresses.or(is_set("dbg.aslr").then_some(true));
     start.clear_environment |= is_set("dbg.clearenv");
     start.assign(words("dbg.env").map_err(|error| error.context("dbg.env"))?.unwrap_or_default());
     if let Some(arguments) = words("dbg.args").map_err(|error| error.context("dbg.args"))? {

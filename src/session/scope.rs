@@ -209,10 +209,12 @@ fn unknown(variable: &str) -> Error {
 
 impl Names for Scope<'_> {
     fn name(&mut self, name: &str) -> Option<u64> {
-        let flag = self.core.flag(name).map(|flag| flag.address);
-        // `@!size`: all of the file, unless a flag has the word.
-        flag.or_else(|| if name == "size" { self.variable("s").ok() } else { None })
-            .or_else(|| debug::register(self.core, self.view, name))
+        // Registers come before names that were not made yet: making those may mean reading far files.
+        let flag = self.core.flags.get(name).map(|flag| flag.address);
+        flag.or_else(|| debug::register(self.core, self.view, name))
+            .or_else(|| self.core.named_address(name))
+            // `@!size`: all of the file, unless a flag has the word.
+            .or_else(|| if name == "size" { self.variable("s").ok() } else { None })
     }
 
     fn variable(&mut self, variable: &str) -> Result<u64> {

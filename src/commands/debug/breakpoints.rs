@@ -11,6 +11,7 @@ use crate::debug::{Breakpoint, BreakpointId, Condition, Place, Spec, Status, Wat
 use crate::error::{Error, Kind, Result};
 use crate::output::{Item, Mode, Style, visible};
 use crate::session::debug::condition::{compile, compile_expression};
+use crate::session::debug::pending::{self, Waiting, Wanted, is_own};
 use crate::session::debug::{Mark, debugged};
 use crate::session::scope::Scope;
 use crate::session::{Ctx, Permissions};
@@ -27,7 +28,9 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "db",
         args: HERE,
-        summary: "list the breakpoints, or set one",
+        summary: "list the breakpoints, or set one at an address or symbol",
+        details: "A symbol that no loaded file has is waited for: the breakpoint is set when a library with it is \
+                  loaded. Names of library functions need no prefix: 'db puts'.",
         modes: &[Mode::Json, Mode::Quiet, Mode::Commands],
         needs: DEBUG,
         run: Run::Core(list_or_set),
@@ -57,10 +60,7 @@ const COMMANDS: &[Command] = &[
         args: &[ADDRESS],
         summary: "set a breakpoint in a debug register",
         needs: DEBUG,
-        run: Run::Core(|ctx| {
-            let address = ctx.required(0)?;
-            set(ctx, Spec::new(Place::Hardware { address })).map(drop)
-        }),
+        run: Run::Core(|ctx| by_name(ctx, Spec::new(Place::Hardware { address: 0 }))),
         ..Command::DEFAULT
     },
     Command {
@@ -68,10 +68,7 @@ const COMMANDS: &[Command] = &[
         args: &[ADDRESS],
         summary: "set a temporary breakpoint: it goes away at its first stop",
         needs: DEBUG,
-        run: Run::Core(|ctx| {
-            let address = ctx.required(0)?;
-            set(ctx, Spec { temporary: true, ..Spec::at(address) }).map(drop)
-        }),
+        run: Run::Core(|ctx| by_name(ctx, Spec { temporary: true, ..Spec::at(0) })),
         ..Command::DEFAULT
     },
     Command {
@@ -85,7 +82,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "dbm",
         args: &[Arg::new("module", ArgKind::Word), Arg::new("offset", ArgKind::Number)],
-        summary: "set a breakpoint at an offset in a module",
+        summary: "set a breakpoint at an offset in a module, which may be loaded later",
         needs: DEBUG,
         run: Run::Core(in_module),
         ..Command::DEFAULT
@@ -171,12 +168,14 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "dbi",
-        summary: "list the breakpoints with their numbers",
+        summary: "list the breakpoints with their numbers and how often they were hit",
+        modes: &[Mode::Json],
         needs: DEBUG,
         run: Run::Core(|ctx| {
             let rows = rows(ctx)?;
-            rows.iter()
-                .try_for_each(|row| ctx.out.line(format_args!("{} 0x{:08x} {}", row.id, row.addr, visible(&row.name))))
+            rows.into_iter()
+                .filter(|row| row.id != 0)
+                .try_for_each(|Row { id, addr, hits, name, .. }| ctx.out.item(&Numbered { id, addr, hits, name }))
         }),
         ..Command::DEFAULT
     },
@@ -210,6 +209,21 @@ const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
 ];
+
+/// A breakpoint by its number.
+#[derive(Serialize)]
+struct Numbered {
+    id: BreakpointId,
+    addr: u64,
+    hits: u64,
+    name: String,
+}
+
+impl Item for Numbered {
+    fn text(&self, out: &mut dyn Write, _style: Style) -> io::Result<()> {
+        writeln!(out, "{} 0x{:08x} {} {}", self.id, self.addr, self.hits, visible(&self.name))
+    }
+}
 
 /// A breakpoint as it is listed.
 #[derive(Serialize)]
@@ -260,6 +274,16 @@ impl Item for Row {
         writeln!(out, "0x{:08x}", self.addr)
     }
     fn commands(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.id == 0 {
+            let command = if self.hw {
+                "dbH"
+            } else if self.temporary {
+                "dbu"
+            } else {
+                "db"
+            };
+            return writeln!(out, "{command} {}", visible(&self.name));
+        }
         match (self.perm.as_str(), self.hw) {
             ("--x", false) if self.temporary => writeln!(out, "dbu 0x{:08x}", self.addr)?,
             ("--x", false) => writeln!(out, "db 0x{:08x}", self.addr)?,
@@ -291,6 +315,9 @@ fn rows(ctx: &mut Ctx<'_, '_>) -> Result<Vec<Row>> {
     let maps = debugged.maps().unwrap_or_default();
     let mut rows = Vec::new();
     for Breakpoint { id, spec, hits, status } in breakpoints {
+        if is_own(&debugged, id) {
+            continue;
+        }
         let mark = debugged.notes.marks.get(&id).cloned().unwrap_or_default();
         let (size, perm, hw) = match spec.place {
             Place::Software { .. } => (1, "--x", false),
@@ -329,6 +356,26 @@ fn rows(ctx: &mut Ctx<'_, '_>) -> Result<Vec<Row>> {
             state,
         });
     }
+    for Waiting { wanted, spec, mark } in &debugged.notes.waiting {
+        rows.push(Row {
+            addr: 0,
+            size: 1,
+            perm: "--x".to_string(),
+            hw: matches!(spec.place, Place::Hardware { .. }),
+            trace: false,
+            enabled: true,
+            valid: false,
+            data: mark.command.clone(),
+            cond: mark.condition.clone(),
+            name: wanted.to_string(),
+            module: String::new(),
+            id: 0,
+            hits: 0,
+            ignore: spec.ignore,
+            temporary: spec.temporary,
+            state: "waits until it is loaded".to_string(),
+        });
+    }
     Ok(rows)
 }
 
@@ -338,10 +385,39 @@ fn list(ctx: &mut Ctx<'_, '_>, wanted: impl Fn(&Row) -> bool) -> Result<()> {
 }
 
 fn list_or_set(ctx: &mut Ctx<'_, '_>) -> Result<()> {
-    match ctx.number(0)? {
-        None => list(ctx, |_| true),
-        Some(address) => set(ctx, Spec::at(address)).map(drop),
+    if ctx.args.words.is_empty() {
+        return list(ctx, |_| true);
     }
+    by_name(ctx, Spec::at(0))
+}
+
+/// Makes a breakpoint where the first argument says; one at a symbol that is not loaded yet waits for it.
+fn by_name(ctx: &mut Ctx<'_, '_>, spec: Spec) -> Result<()> {
+    let text = ctx.args.text.trim().to_string();
+    let hardware = matches!(spec.place, Place::Hardware { .. }) || ctx.option_number("dbg.hwbp") > 0;
+    match ctx.required(0) {
+        Ok(address) => {
+            let place = if hardware { Place::Hardware { address } } else { Place::Software { address } };
+            set(ctx, Spec { place, ..spec }).map(drop)
+        }
+        Err(error) if is_symbol(&text) => {
+            let place = if hardware { Place::Hardware { address: 0 } } else { spec.place };
+            let waits =
+                pending::wait(ctx.core, ctx.view, Waiting::new(Wanted::Symbol(text.clone()), Spec { place, ..spec }));
+            // What the program cannot load is a slip of the pen.
+            waits.map_err(|_| error)?;
+            ctx.out.note(format_args!("{} is in no file that is loaded: the breakpoint waits for it", visible(&text)));
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether `text` is a name alone, as symbols have them.
+fn is_symbol(text: &str) -> bool {
+    !text.starts_with(|letter: char| letter.is_ascii_digit())
+        && !text.is_empty()
+        && text.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '.' | ':'))
 }
 
 /// Makes the breakpoint; only one of a kind is at a place.
@@ -373,7 +449,17 @@ fn remove(ctx: &mut Ctx<'_, '_>) -> Result<()> {
             debugged.target.remove(found.id)?;
         }
         debugged.notes.marks.clear();
+        debugged.notes.waiting.clear();
+        debugged.notes.loader = None;
         return Ok(());
+    }
+    if let Some(word) = &word {
+        let waiting = &mut target(ctx)?.notes.waiting;
+        let before = waiting.len();
+        waiting.retain(|one| one.wanted.to_string() != *word);
+        if waiting.len() < before {
+            return Ok(());
+        }
     }
     let address = match word {
         Some(word) => ctx.evaluate(&word)?,
@@ -456,10 +542,12 @@ fn in_module(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let debugged = target(ctx)?;
     let process = debugged.thread()?.process;
     let modules = debugged.target.modules(process)?;
-    let fits = |path: &str| path == name || path.rsplit('/').next() == Some(name.as_str());
-    let module = modules.into_iter().find(|module| fits(&module.path)).ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("no module is called '{}'", visible(&name))).hint("'dmm' lists them")
-    })?;
+    let Some(module) = pending::module(&modules, &name).cloned() else {
+        pending::wait(ctx.core, ctx.view, Waiting::new(Wanted::Offset(name.clone(), offset), Spec::at(0)))
+            .map_err(|error| error.hint("'dmm' lists what is loaded"))?;
+        ctx.out.note(format_args!("{} is not loaded yet: the breakpoint waits for it", visible(&name)));
+        return Ok(());
+    };
     let address = module.start.unwrap_or(module.bias).wrapping_add(offset);
     set(ctx, Spec::at(address)).map(drop)
 }

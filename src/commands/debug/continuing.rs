@@ -5,7 +5,7 @@ use super::signals::deliver;
 use crate::commands::{Arg, ArgKind, Command, Family, Run};
 use crate::debug::condition::Op;
 use crate::debug::modules;
-use crate::debug::{Action, BreakpointId, Catch, Condition, Resume, Settings, Spec, Who};
+use crate::debug::{Action, BreakpointId, Catch, Condition, Resume, Spec, Who};
 use crate::error::{Error, Kind, Result};
 use crate::output::Out;
 use crate::session::context::Args;
@@ -166,14 +166,15 @@ fn with_signal(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<
 }
 
 fn until_fork(session: &mut Session, _: &Args, out: &mut Out<'_>) -> Result<()> {
-    let before = session.with(|core, view| {
-        let debugged = debugged(core, view)?;
-        let before = debugged.target.settings();
-        debugged.target.set_settings(&Settings { stop_at_fork: true, stop_at_exec: true, ..before.clone() })?;
-        Ok::<_, Error>(before)
-    })?;
+    let mark = |session: &mut Session, on: bool| {
+        session.with(|core, view| {
+            debugged(core, view)?.notes.until_fork = on;
+            Ok::<_, Error>(())
+        })
+    };
+    mark(session, true)?;
     let outcome = run_and_report(session, out, |_| Ok(vec![Resume::ALL]));
-    session.with(|core, view| debugged(core, view)?.target.set_settings(&before))?;
+    mark(session, false)?;
     outcome
 }
 

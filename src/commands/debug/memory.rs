@@ -4,12 +4,13 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{bad, target};
+use super::target;
 use crate::commands::{Arg, ArgKind, Command, Family, Run, local};
 use crate::debug::{Map, Module, Protection};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Item, Mode, Style, visible};
-use crate::session::debug::{Snapshot, core_file};
+use crate::session::debug::names::system_call_number;
+use crate::session::debug::{Debugged, Snapshot, core_file};
 use crate::session::{Ctx, Permissions};
 
 /// The family.
@@ -23,7 +24,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "dm",
         args: &[Arg::opt("addr", ArgKind::Word), Arg::opt("size", ArgKind::Word)],
-        summary: "list the memory maps; with an address and a size: get new memory (address 0: anywhere)",
+        summary: "list the memory maps; with an address and a size: get new memory (address 0 or -1: anywhere)",
         modes: &[Mode::Json, Mode::Quiet, Mode::Commands],
         needs: DEBUG,
         run: Run::Core(list_or_allocate),
@@ -231,15 +232,34 @@ fn list_or_allocate(ctx: &mut Ctx<'_, '_>) -> Result<()> {
         return list(ctx, |_| true);
     }
     let (address, size) = (ctx.required(0)?, ctx.required(1)?);
-    if address != 0 {
-        return Err(bad("where new memory lies is the system's choice").hint("'dm 0 SIZE'"));
-    }
-    let debugged = target(ctx)?;
+    let mut debugged = target(ctx)?;
     let process = debugged.thread()?.process;
     let protection = Protection { read: true, write: true, execute: false };
-    let address = debugged.target.allocate(process, size, protection)?;
+    let address = match address {
+        0 | u64::MAX => debugged.target.allocate(process, size, protection)?,
+        address => allocate_at(&mut debugged, address, size)?,
+    };
     ctx.view.last = address;
     ctx.out.line(format_args!("0x{address:08x}"))
+}
+
+/// New memory at an address where nothing is yet.
+fn allocate_at(debugged: &mut Debugged<'_>, address: u64, size: u64) -> Result<u64> {
+    const READ_WRITE: u64 = 3;
+    /// MAP_PRIVATE, MAP_ANONYMOUS, MAP_FIXED_NOREPLACE.
+    const NEW: u64 = 0x2 | 0x20 | 0x10_0000;
+    let thread = debugged.thread()?;
+    let layout = debugged.layout()?;
+    let name = if layout.bits == 64 { "mmap" } else { "mmap2" };
+    let number = system_call_number(&layout, name).ok_or_else(|| crate::debug::cannot("allocate memory there"))?;
+    let arguments = [address, size, READ_WRITE, NEW, u64::MAX, 0];
+    let result = debugged.target.system_call(thread, number, arguments)?;
+    if (-4095..0).contains(&result) {
+        let code = i32::try_from(-result).unwrap_or(0);
+        let what = format!("cannot allocate 0x{size:x} bytes at 0x{address:08x}");
+        return Err(Error::system(what, &io::Error::from_raw_os_error(code)).hint("'dm 0 SIZE' takes any place"));
+    }
+    Ok(result as u64)
 }
 
 fn release(ctx: &mut Ctx<'_, '_>) -> Result<()> {

@@ -2,18 +2,23 @@
 
 pub mod breakpoints;
 pub mod continuing;
+pub mod descriptors;
+
 pub mod inject;
 pub mod memory;
 pub mod process;
 pub mod registers;
+pub mod reopen;
+
 pub mod signals;
 pub mod stack;
 pub mod stepping;
+pub mod symbols;
 
 use super::Family;
 use crate::error::{Error, Kind, Result};
 use crate::session::Ctx;
-use crate::session::debug::{Debugged, debugged};
+use crate::session::debug::{Debugged, debugged, names};
 
 /// The family whose page leads to the others.
 pub const FAMILY: Family =
@@ -24,16 +29,9 @@ fn target<'a>(ctx: &'a mut Ctx<'_, '_>) -> Result<Debugged<'a>> {
     debugged(ctx.core, ctx.view)
 }
 
-/// Where an address lies, by the nearest flag: `main+8`; empty when there is none.
-fn place(ctx: &Ctx<'_, '_>, address: u64) -> String {
-    const FAR: u64 = 1 << 20;
-    match ctx.core.flags.nearest(address) {
-        Some(flag) if flag.address == address => flag.name.clone(),
-        Some(flag) if address - flag.address < FAR.max(flag.size) => {
-            format!("{}+{}", flag.name, address - flag.address)
-        }
-        _ => String::new(),
-    }
+/// Where an address lies: `main+8`; empty when nobody knows.
+fn place(ctx: &mut Ctx<'_, '_>, address: u64) -> String {
+    names::place(ctx.core, ctx.view, address)
 }
 
 fn bad(what: impl Into<String>) -> Error {

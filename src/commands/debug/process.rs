@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::{bad, target};
 use crate::commands::{Arg, ArgKind, Command, Family, Run};
-use crate::debug::{Deliver, State, ThreadId, signals};
+use crate::debug::{Deliver, State, Stop, ThreadId, signals};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Item, Mode, Style, visible};
+use crate::session::debug::Debugged;
 use crate::session::debug::run::describe;
 use crate::session::{Ctx, Permissions};
 
@@ -79,7 +80,7 @@ const COMMANDS: &[Command] = &[
         needs: DEBUG,
         run: Run::Core(|ctx| {
             let process = process(ctx)?;
-            target(ctx)?.target.kill(process)
+            kill(ctx, process)
         }),
         ..Command::DEFAULT
     },
@@ -168,6 +169,19 @@ fn process(ctx: &mut Ctx<'_, '_>) -> Result<u32> {
     }
 }
 
+/// Kills a process, and tells that it is gone.
+pub(super) fn kill(ctx: &mut Ctx<'_, '_>, process: u32) -> Result<()> {
+    let mut debugged = target(ctx)?;
+    debugged.target.kill(process)?;
+    while let Some(stop) = debugged.target.take_stop()? {
+        let lines = describe(&mut debugged, &stop)?;
+        debugged.notes.stop = Some(stop);
+        lines.iter().for_each(|line| ctx.out.note(line));
+        debugged = target(ctx)?;
+    }
+    Ok(())
+}
+
 fn select_process(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     let process = process(ctx)?;
     let debugged = target(ctx)?;
@@ -208,13 +222,16 @@ struct ThreadRow {
     status: &'static str,
     path: String,
     pc: Option<u64>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    place: String,
 }
 
 impl Item for ThreadRow {
     fn text(&self, out: &mut dyn Write, _style: Style) -> io::Result<()> {
         let mark = if self.current { '*' } else { '-' };
         let pc = self.pc.map(|pc| format!(" (0x{pc:x})")).unwrap_or_default();
-        writeln!(out, " {mark} {} {} {}{pc}", self.pid, self.status, visible(&self.path))
+        let place = if self.place.is_empty() { String::new() } else { format!(" {}", visible(&self.place)) };
+        writeln!(out, " {mark} {} {} {}{pc}{place}", self.pid, self.status, visible(&self.path))
     }
     fn quiet(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.pid)
@@ -243,7 +260,11 @@ fn threads(ctx: &mut Ctx<'_, '_>) -> Result<()> {
             status: status(running),
             path: thread.name.unwrap_or_else(|| program.clone()),
             pc,
+            place: String::new(),
         });
+    }
+    for row in &mut rows {
+        row.place = row.pc.map(|pc| super::place(ctx, pc)).unwrap_or_default();
     }
     rows.iter().try_for_each(|row| ctx.out.item(row))
 }
@@ -298,11 +319,27 @@ impl Item for Information {
     }
 }
 
+/// Why the thread that is meant is where it is, when nothing ran since it was opened: what a core file says.
+fn first_stop(debugged: &mut Debugged<'_>) -> Result<Option<Stop>> {
+    let Some(thread) = debugged.target.current() else { return Ok(None) };
+    let threads = debugged.target.threads(Some(thread.process))?;
+    let reason = threads.into_iter().find(|known| known.id == thread).and_then(|known| match known.state {
+        State::Stopped(reason) => reason,
+        State::Running => None,
+    });
+    let pc = debugged.pc().ok();
+    Ok(reason.map(|reason| Stop { thread, reason, pc, core: None }))
+}
+
 fn information(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     use crate::debug::Reason;
     let mut debugged = target(ctx)?;
     let mut told = Information { kind: "none".to_string(), ..Information::default() };
-    if let Some(stop) = debugged.notes.stop.clone() {
+    let stop = match debugged.notes.stop.clone() {
+        Some(stop) => Some(stop),
+        None => first_stop(&mut debugged)?,
+    };
+    if let Some(stop) = stop {
         told.kind = match &stop.reason {
             Reason::Breakpoint { .. } => "breakpoint",
             Reason::Watch { .. } => "watchpoint",

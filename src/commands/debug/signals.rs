@@ -96,7 +96,7 @@ fn send(ctx: &mut Ctx<'_, '_>, number: i32) -> Result<()> {
     let mut debugged = target(ctx)?;
     let thread = debugged.thread()?;
     if number == SIGKILL {
-        return debugged.target.kill(thread.process);
+        return super::process::kill(ctx, thread.process);
     }
     let layout = debugged.layout()?;
     let kill = crate::session::debug::names::system_call_number(&layout, "kill")

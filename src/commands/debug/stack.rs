@@ -16,6 +16,7 @@ pub const FAMILY: Family = Family { name: "dbt", summary: "the call stack of a p
 
 const COMMANDS: &[Command] = &[Command {
     name: "dbt",
+    aliases: &["dt"],
     args: &[Arg::opt("frames", ArgKind::Number)],
     summary: "show the functions that were called and have not returned",
     details: "Found by the unwind tables in memory, and by frame pointers where there are none.",
@@ -33,14 +34,18 @@ struct Row {
     frame_size: u64,
     fname: String,
     desc: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    source: String,
 }
 
 impl Item for Row {
     fn text(&self, out: &mut dyn Write, _style: Style) -> io::Result<()> {
         let pc = format!("0x{:x}", self.pc);
         let sp = format!("0x{:x}", self.sp);
-        let line =
-            format!("{}  {pc:<18} sp: {sp:<18} {:<4} [{}]  {}", self.idx, self.frame_size, self.fname, self.desc);
+        let line = format!(
+            "{}  {pc:<18} sp: {sp:<18} {:<4} [{}]  {}  {}",
+            self.idx, self.frame_size, self.fname, self.desc, self.source
+        );
         writeln!(out, "{}", visible(line.trim_end()))
     }
     fn quiet(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -64,8 +69,13 @@ fn show(ctx: &mut Ctx<'_, '_>) -> Result<()> {
         let map = maps.iter().find(|map| map.contains(frame.pc));
         let file = map.and_then(|map| map.name.as_deref()).unwrap_or("??");
         let fname = file.rsplit('/').next().unwrap_or(file).to_string();
+        // Where a call will return to lies behind it, which may be in the next function or line.
+        let called = frame.pc.saturating_sub(u64::from(idx > 0));
         let desc = place(ctx, frame.pc);
-        ctx.out.item(&Row { idx, pc: frame.pc, sp: frame.sp, frame_size: frame.size, fname, desc })?;
+        let line = ctx.core.line(ctx.view, called).filter(|line| line.line > 0);
+        let source = line.map(|line| format!("{}:{}", line.file.rsplit('/').next().unwrap_or_default(), line.line));
+        let source = source.unwrap_or_default();
+        ctx.out.item(&Row { idx, pc: frame.pc, sp: frame.sp, frame_size: frame.size, fname, desc, source })?;
     }
     Ok(())
 }

@@ -34,8 +34,8 @@ use super::launch::{Catch, Launch, Settings};
 use super::registers::Layout;
 use super::signals::Handling;
 use super::{
-    Abilities, Deliver, Handle, Map, Module, Process, ProcessId, Protection, Resume, State as ThreadState, Stop,
-    Target, Thread, ThreadId,
+    Abilities, Deliver, Descriptor, Handle, Map, Module, Process, ProcessId, Protection, Resume, State as ThreadState,
+    Stop, Target, Thread, ThreadId,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -263,6 +263,11 @@ impl Target for Ptrace {
     fn program(&mut self, process: ProcessId) -> Result<String> {
         self.directory.find(process)?;
         proc::program(process)
+    }
+
+    fn descriptors(&mut self, process: ProcessId) -> Result<Vec<Descriptor>> {
+        self.directory.find(process)?;
+        proc::descriptors(process)
     }
 
     fn read_file(&mut self, process: ProcessId, path: &str, offset: u64, buffer: &mut [u8]) -> Result<usize> {

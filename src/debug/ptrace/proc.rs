@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use crate::debug::{Map, ProcessId, Protection, ThreadId};
+use crate::debug::{Descriptor, Map, ProcessId, Protection, ThreadId};
 use crate::error::{Error, Kind, Result};
 
 use super::sys::Tid;
@@ -82,6 +82,23 @@ pub fn threads(process: ProcessId) -> std::io::Result<Vec<Tid>> {
     }
     found.sort_unstable();
     Ok(found)
+}
+
+/// The files that a process has open, by their numbers. One that is closed in the meantime is left out.
+pub fn descriptors(process: ProcessId) -> Result<Vec<Descriptor>> {
+    let folder = fs::read_dir(format!("/proc/{process}/fd"))
+        .map_err(|error| Error::system(format!("cannot list the open files of {process}"), &error))?;
+    let mut numbers: Vec<u32> = folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    let descriptor = |number: u32| {
+        let path = fs::read_link(format!("/proc/{process}/fd/{number}")).ok()?.to_string_lossy().into_owned();
+        let text = String::from_utf8_lossy(&read(&format!("/proc/{process}/fdinfo/{number}")).ok()?).into_owned();
+        let field = |name| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let flags = field("flags:").and_then(|octal| u32::from_str_radix(octal, 8).ok()).unwrap_or(0);
+        let position = field("pos:").and_then(|position| position.parse().ok()).unwrap_or(0);
+        Some(Descriptor { number, flags, position, path })
+    };
+    Ok(numbers.into_iter().filter_map(descriptor).collect())
 }
 
 /// The auxiliary vector of a process.

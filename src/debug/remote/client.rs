@@ -12,8 +12,8 @@ use super::super::launch::{Catch, Launch, Lost, Settings};
 use super::super::registers::Layout;
 use super::super::signals::Handling;
 use super::super::{
-    Abilities, Deliver, Handle, Map, Module, Process, ProcessId, Protection, Reason, Resume, Stop, Target, Thread,
-    ThreadId, signals,
+    Abilities, Deliver, Descriptor, FileReader, Handle, Map, Module, Process, ProcessId, Protection, Reason, Resume,
+    Stop, Target, Thread, ThreadId, signals,
 };
 use super::{Call, Channel, Entered, PAGE, PIECE, State, Stopped, decode, encode};
 use crate::error::{Error, Kind, Result};
@@ -106,6 +106,14 @@ impl Inner {
         if error.kind() == Kind::NotFound {
             self.lost(error);
         }
+    }
+
+    /// A file is no part of what a stop changes, and nothing is known of it afterwards either.
+    fn read_file(&mut self, process: ProcessId, path: &str, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let length = buffer.len().min(PIECE as usize) as u32;
+        let call = Call::ReadFile(process, path.to_string(), offset, length);
+        let bytes: Vec<u8> = decode(&self.send(&call, &encode(&call)?, None)?)?;
+        Ok(within(&bytes, buffer))
     }
 
     fn forget(&mut self) {
@@ -270,6 +278,29 @@ impl Remote {
     }
 }
 
+/// A file of the machine over there.
+struct RemoteFile {
+    line: Arc<Line>,
+    process: ProcessId,
+    path: String,
+}
+
+impl FileReader for RemoteFile {
+    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let mut inner = self.line.lock();
+        let mut done = 0;
+        while done < buffer.len() {
+            let count =
+                inner.read_file(self.process, &self.path, offset.saturating_add(done as u64), &mut buffer[done..])?;
+            done += count;
+            if count == 0 || done < buffer.len().min(PIECE as usize) {
+                break;
+            }
+        }
+        Ok(done)
+    }
+}
+
 /// A set or a piece of memory has the length that was asked for, whatever the other side says.
 fn within(bytes: &[u8], buffer: &mut [u8]) -> usize {
     let count = bytes.len().min(buffer.len());
@@ -409,13 +440,16 @@ impl Target for Remote {
         self.ask(&Call::Program(process))
     }
 
+    fn descriptors(&mut self, process: ProcessId) -> Result<Vec<Descriptor>> {
+        self.ask(&Call::Descriptors(process))
+    }
+
+    fn open_file(&mut self, process: ProcessId, path: &str) -> Option<Box<dyn FileReader>> {
+        Some(Box::new(RemoteFile { line: Arc::clone(&self.line), process, path: path.to_string() }))
+    }
+
     fn read_file(&mut self, process: ProcessId, path: &str, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        let length = buffer.len().min(PIECE as usize) as u32;
-        let inner = &mut *self.line.lock();
-        // A file is no part of what a stop changes, and nothing is known of it afterwards either.
-        let call = Call::ReadFile(process, path.to_string(), offset, length);
-        let bytes: Vec<u8> = decode(&inner.send(&call, &encode(&call)?, None)?)?;
-        Ok(within(&bytes, buffer))
+        self.line.lock().read_file(process, path, offset, buffer)
     }
 
     fn resume(&mut self, actions: &[Resume]) -> Result<()> {

@@ -97,6 +97,8 @@ pub enum Call {
     Enter(Option<Lost>),
     /// The last one: the client needs the target no more. `()`.
     Leave,
+    /// `Vec<Descriptor>`.
+    Descriptors(ProcessId),
 }
 
 impl Call {
@@ -115,6 +117,7 @@ impl Call {
                 | Call::Auxv(_)
                 | Call::Modules(_)
                 | Call::Program(_)
+                | Call::Descriptors(_)
                 | Call::Breakpoints
         )
     }

@@ -45,6 +45,7 @@ pub fn answer(target: &mut dyn Target, call: Call) -> Result<Vec<u8>> {
         Call::Auxv(process) => encode(&target.auxv(process)?),
         Call::Modules(process) => encode(&target.modules(process)?),
         Call::Program(process) => encode(&target.program(process)?),
+        Call::Descriptors(process) => encode(&target.descriptors(process)?),
         Call::ReadFile(process, path, offset, length) => {
             encode(&piece(length, |buffer| target.read_file(process, &path, offset, buffer))?)
         }

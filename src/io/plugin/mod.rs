@@ -1,5 +1,6 @@
 //! The table of plugins: each turns a URI into a device. Listing, completion, error hints and docs come from it.
 
+pub mod core;
 pub mod debug;
 pub mod fd;
 pub mod file;
@@ -68,6 +69,7 @@ pub const PLUGINS: &[&Plugin] = &[
     &srec::PLUGIN,
     &rap::PLUGIN,
     &debug::PLUGIN,
+    &core::PLUGIN,
     &process::PLUGIN,
 ];
 

@@ -63,9 +63,9 @@ fn launch(uri: &Uri, open: &Open) -> Result<Option<Launch>> {
     }
     let file = Place::parse("rap", uri)?.and_then(|(_, file)| file).unwrap_or_default();
     match file.strip_prefix("dbg://") {
-        Some(_) => match debug::wanted(&Uri::parse(&file))? {
-            Wanted::Program(launch) => open.start.launch(*launch).map(Some),
-            Wanted::Process(_) => Ok(None),
+        Some(_) => match debug::wanted(&Uri::parse(&file), &open.start)? {
+            Wanted::Program(launch) => Ok(Some(*launch)),
+            Wanted::Process(_) | Wanted::Named(_) => Ok(None),
         },
         None => Ok(None),
     }

@@ -13,6 +13,7 @@ const NT_PRPSINFO: u32 = 3;
 const NT_AUXV: u32 = 6;
 const NT_FILE: u32 = 0x4649_4c45;
 const NT_FPREGSET: u32 = 2;
+const NT_SIGINFO: u32 = 0x5349_4749;
 
 /// Memory that cannot be read, or is the kernel's own.
 const UNREADABLE: &[&str] = &["[vvar]", "[vvar_vclock]", "[vsyscall]"];
@@ -122,6 +123,12 @@ fn notes(debugged: &mut Debugged<'_>, current: ThreadId, maps: &[Map]) -> Result
         bytes.extend(note(NT_PRSTATUS, "CORE", &status(debugged, thread)?));
         if at == 0 {
             bytes.extend(note(NT_PRPSINFO, "CORE", &information(debugged, current.process)));
+            // What the signal was about, when one stopped it.
+            if let Ok(information) = debugged.target.signal_info(thread)
+                && information.iter().any(|byte| *byte != 0)
+            {
+                bytes.extend(note(NT_SIGINFO, "CORE", &information));
+            }
             if let Ok(auxv) = debugged.target.auxv(current.process) {
                 bytes.extend(note(NT_AUXV, "CORE", &auxv));
             }

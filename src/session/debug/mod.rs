@@ -4,7 +4,10 @@
 pub mod condition;
 pub mod core_file;
 pub mod instruction;
+pub mod libraries;
 pub mod names;
+pub mod pending;
+pub mod remains;
 pub mod run;
 pub mod unwind;
 
@@ -58,6 +61,28 @@ impl Debugger {
     }
 }
 
+impl Debugger {
+    /// Whether a target was seen behind `fd`.
+    pub fn knows(&self, fd: u32) -> bool {
+        self.notes.contains_key(&fd)
+    }
+}
+
+impl Core {
+    /// Lets all processes under control go on without a debugger, also those that were started here.
+    pub fn let_processes_go(&mut self) {
+        let descriptors: Vec<u32> = self.io.descriptors().map(|descriptor| descriptor.fd).collect();
+        for fd in descriptors {
+            let Ok(descriptor) = self.io.descriptor_mut(fd) else { continue };
+            let Some(target) = descriptor.device().target() else { continue };
+            for process in target.processes().unwrap_or_default() {
+                // One that cannot be let go is killed with the target, as by default.
+                let _ = target.detach(process.id, crate::debug::Deliver::AsHandled);
+            }
+        }
+    }
+}
+
 /// What the session remembers of one target.
 #[derive(Default)]
 pub struct Notes {
@@ -77,6 +102,18 @@ pub struct Notes {
     pub snapshots: Vec<Snapshot>,
     /// Which system calls stop the target.
     pub catch: Catch,
+    /// The files it is made of, the program first.
+    pub libraries: Vec<libraries::Library>,
+    /// The target's generation when they were listed.
+    listed: Option<u64>,
+    /// Files of this machine may stand for those of the process.
+    twins: bool,
+    /// Breakpoints that wait for a library.
+    pub waiting: Vec<pending::Waiting>,
+    /// The breakpoint at which the dynamic loader tells that it has loaded something.
+    pub loader: Option<BreakpointId>,
+    /// It stops at forks and execs, whatever the options say (`dcf`).
+    pub until_fork: bool,
 }
 
 /// What the user said about a breakpoint.
@@ -213,7 +250,8 @@ pub fn debugged<'a>(core: &'a mut Core, view: &View) -> Result<Debugged<'a>> {
     let handle = target.handle();
     let same = notes.whose.as_ref().and_then(Weak::upgrade).is_some_and(|known| Arc::ptr_eq(&known, &handle));
     if !same {
-        *notes = Notes { whose: Some(Arc::downgrade(&handle)), ..Notes::default() };
+        let twins = notes.twins;
+        *notes = Notes { whose: Some(Arc::downgrade(&handle)), twins, ..Notes::default() };
     }
     Ok(Debugged { fd, target, notes })
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::names::system_call;
-use super::{Debugged, debugged};
-use crate::debug::{Reason, Resume, Stop, WatchAccess, signals};
+use super::{Debugged, debugged, names, pending};
+use crate::debug::{Fork, Reason, Resume, Settings, State, Stop, WatchAccess, signals};
 use crate::error::{Error, Kind, Result};
 use crate::output::{Cancel, Executor, Out};
 use crate::session::{Core, Session, Value, View, config};
@@ -23,6 +23,54 @@ pub fn run(
     out: &mut Out<'_>,
     plan: impl FnOnce(&mut Debugged<'_>) -> Result<Vec<Resume>>,
 ) -> Result<Option<Stop>> {
+    session.with(follow_options)?;
+    let mut runs_on = false;
+    let mut stop = go(session, out, |debugged| {
+        let actions = plan(debugged)?;
+        runs_on = pending::runs_on(&actions);
+        Ok(actions)
+    })?;
+    while let Some(seen) = &stop
+        && pending::at_loader(session, out, seen)?
+    {
+        if !runs_on {
+            // It was stepped there, which is all that was wanted.
+            stop = stop.map(|seen| Stop { reason: Reason::Step, ..seen });
+            break;
+        }
+        stop = go(session, out, |_| Ok(vec![Resume::ALL]))?;
+    }
+    if let Some(stop) = &stop {
+        settle(session, stop)?;
+    }
+    Ok(stop)
+}
+
+/// Lets the target deal with forks as the options say.
+fn follow_options(core: &mut Core, view: &mut View) -> Result<()> {
+    let is_on = |core: &Core, name| config::lookup(&view.overrides, &core.config, name) == Value::Bool(true);
+    let (child, forks) = (is_on(core, "dbg.follow.child"), is_on(core, "dbg.forks"));
+    let debugged = debugged(core, view)?;
+    let known = debugged.target.settings();
+    let asked = debugged.notes.until_fork;
+    let fork = match (child, known.fork) {
+        (true, _) => Fork::Child,
+        // Keeping both is no matter of the option.
+        (false, Fork::Child) => Fork::Parent,
+        (false, other) => other,
+    };
+    let wanted = Settings { fork, stop_at_fork: forks || asked, stop_at_exec: asked, ..known.clone() };
+    if wanted != known && debugged.target.abilities().runs {
+        debugged.target.set_settings(&wanted)?;
+    }
+    Ok(())
+}
+
+fn go(
+    session: &mut Session,
+    out: &mut Out<'_>,
+    plan: impl FnOnce(&mut Debugged<'_>) -> Result<Vec<Resume>>,
+) -> Result<Option<Stop>> {
     // What the process prints comes behind what was said before.
     out.flush()?;
     let handle = session.with(|core, view| {
@@ -32,7 +80,7 @@ pub fn run(
         Ok::<_, Error>(debugged.target.handle())
     })?;
     let cancel = out.cancel().clone();
-    let stop = loop {
+    loop {
         match handle.wait(None, &cancel) {
             Ok(_) => {}
             Err(error) if error.kind() == Kind::Interrupted => {
@@ -48,17 +96,13 @@ pub fn run(
         }
         let stop = session.with(|core, view| debugged(core, view)?.target.take_stop())?;
         if stop.is_some() {
-            break stop;
+            return Ok(stop);
         }
         let running = session.with(|core, view| Ok::<_, Error>(debugged(core, view)?.target.is_running()))?;
         if !running {
-            break None;
+            return Ok(None);
         }
-    };
-    if let Some(stop) = &stop {
-        settle(session, stop)?;
     }
-    Ok(stop)
 }
 
 /// Runs as `plan` says, tells how it ended, and runs the commands of the breakpoints that were hit.
@@ -155,10 +199,61 @@ fn at_breakpoints(session: &mut Session, out: &mut Out<'_>, stop: &Stop) -> Resu
 }
 
 /// Tells how it stopped, for people.
-fn report(session: &mut Session, out: &mut Out<'_>, stop: &Stop) -> Result<()> {
-    let lines = session.with(|core, view| describe(&mut debugged(core, view)?, stop))?;
+pub fn report(session: &mut Session, out: &mut Out<'_>, stop: &Stop) -> Result<()> {
+    let (mut lines, place, moves) = session.with(|core, view| {
+        let lines = describe(&mut debugged(core, view)?, stop)?;
+        let named = !matches!(stop.reason, Reason::Step | Reason::CallEntry { .. } | Reason::CallReturn { .. });
+        let place = stop.pc.filter(|_| named).map(|pc| names::place(core, view, pc)).unwrap_or_default();
+        let debugged = debugged(core, view)?;
+        let threads = match debugged.target.current() {
+            Some(thread) => debugged.target.threads(Some(thread.process)).map_or(1, |threads| threads.len()),
+            None => 0,
+        };
+        Ok::<_, Error>((lines, place, threads))
+    })?;
+    if let Some(first) = lines.first_mut().filter(|_| !stop.reason.is_end()) {
+        if !place.is_empty() {
+            first.push_str(&format!(" ({})", crate::output::visible(&place)));
+        }
+        if moves > 1 && matches!(stop.reason, Reason::Breakpoint { .. } | Reason::Watch { .. }) {
+            first.push_str(&format!(" in thread {}", stop.thread.thread));
+        }
+    }
     lines.iter().for_each(|line| out.note(line));
+    // Somebody who sits there wants to see where that is.
+    if session.view.interactive
+        && let Some(pc) = stop.pc.filter(|_| !stop.reason.is_end())
+    {
+        session.execute(&format!("pd 1 @ 0x{pc:x}"), out)?;
+    }
     Ok(())
+}
+
+/// What is told about a process that was just opened; `None`: there is none.
+pub fn introduction(core: &mut Core, view: &mut View) -> Option<String> {
+    let (line, pc) = {
+        let mut debugged = debugged(core, view).ok()?;
+        let thread = debugged.thread().ok()?;
+        let known = debugged.target.processes().ok()?.into_iter().find(|process| process.id == thread.process)?;
+        let program = crate::output::visible(known.program.as_deref().unwrap_or("a program")).into_owned();
+        let line = match debugged.target.kind() {
+            "core" => {
+                let reason =
+                    debugged.target.threads(Some(thread.process)).ok()?.into_iter().find_map(|one| match one.state {
+                        State::Stopped(reason) if one.id == thread => reason,
+                        _ => None,
+                    });
+                let stop = reason.map(|reason| Stop { thread, reason, pc: debugged.pc().ok(), core: None });
+                let told = stop.and_then(|stop| describe(&mut debugged, &stop).ok()).unwrap_or_default();
+                format!("what was left of {program}, process {}: {}", thread.process, told.join("; "))
+            }
+            _ if known.attached => format!("attached to {}, which runs {program}", thread.process),
+            _ => format!("Process with PID {} started: {program}", thread.process),
+        };
+        (line, debugged.pc().ok()?)
+    };
+    let place = names::place(core, view, pc);
+    Some(if place.is_empty() { line } else { format!("{line} ({})", crate::output::visible(&place)) })
 }
 
 /// The lines that tell a stop.

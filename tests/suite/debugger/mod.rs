@@ -1,5 +1,9 @@
 //! The `d` commands over real processes: here, and at the other end of a line, where they say the same.
 
+mod cores;
+mod names;
+mod start;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -176,7 +180,7 @@ fn what_is_typed_wrongly_costs_one_line() {
         ("dr nosuch", "no register is called 'nosuch' ('drl' lists them)"),
         ("dr rax=", "the expression is empty"),
         ("db 0x41", "0x00000041 is in no map of the process"),
-        ("db nosuch", "unknown name 'nosuch'"),
+        ("db nosuch+1", "unknown name 'nosuch'"),
         ("db- main", "no breakpoint is at 0x"),
         ("dbw main x", "'x' is no kind of access (r, w or rw)"),
         ("dk nosuch", "no signal is called 'nosuch' ('dk' lists them)"),

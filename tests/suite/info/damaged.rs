@@ -19,7 +19,7 @@ fn open(bytes: &[u8]) -> Session {
     let mut session = Session::new();
     session.with(|core, view| {
         let fd = core.io.adopt("malloc://file", Access::RX, Box::new(Memory::new(bytes.to_vec())));
-        let entry = core.load(fd, Load { address: None, raw: false, known: true });
+        let entry = core.load(fd, Load { known: true, ..Load::default() });
         // A file that cannot be loaded can still be looked at.
         view.seek = entry.unwrap_or_default().unwrap_or(0);
     });

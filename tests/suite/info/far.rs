@@ -29,7 +29,7 @@ fn far(path: &str) -> (Session, Traffic, Arc<Clients>) {
     let mut session = Session::new();
     session.with(|core, view| {
         let fd = core.io.adopt("rap://memory", Access::RX, Box::new(Remote::new(client, Access::RX)));
-        view.seek = core.load(fd, Load { address: None, raw: false, known: true }).unwrap().unwrap_or(0);
+        view.seek = core.load(fd, Load { known: true, ..Load::default() }).unwrap().unwrap_or(0);
     });
     (session, traffic, clients)
 }

@@ -22,7 +22,7 @@ pub fn loaded(path: &Path) -> Session {
     let mut session = Session::new();
     session.with(|core, view| {
         let fd = core.io.open(&Uri::parse(&path.to_string_lossy()), &Open::default()).unwrap();
-        view.seek = core.load(fd, Load { address: None, raw: false, known: true }).unwrap().unwrap_or(0);
+        view.seek = core.load(fd, Load { known: true, ..Load::default() }).unwrap().unwrap_or(0);
     });
     session
 }
