@@ -35,18 +35,21 @@ pub fn path(absent: &mut Vec<String>) -> Result<std::ffi::OsString> {
     Ok(std::env::join_paths(folders)?)
 }
 
-/// Makes r2pipe for Python available to tests, in an environment of its own under target.
+/// Makes the pipes for Python and schemathesis, which tries the API out, available to tests, in an environment of its
+/// own under target.
 pub fn python(absent: &mut Vec<String>) {
     let folder = target().join("peers/python");
     let python = folder.join("bin/python");
-    let has = || python.is_file() && run(Command::new(&python).args(["-c", "import r2pipe"])).is_ok();
-    let install = || {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).is_ok()
-            && run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "r2pipe"])).is_ok()
-    };
-    if !has() && !install() {
-        absent
-            .push("r2pipe; 'python3 -m venv target/peers/python' and its 'pip install r2pipe' install it".to_string());
+    let made = || python.is_file() || run(Command::new("python3").args(["-m", "venv"]).arg(&folder)).is_ok();
+    for package in ["r2pipe", "rzpipe", "schemathesis"] {
+        let import = format!("import {package}");
+        let has = || python.is_file() && run(Command::new(&python).args(["-c", &import])).is_ok();
+        let install = || made() && run(Command::new(&python).args(["-m", "pip", "install", "--quiet", package])).is_ok();
+        if !has() && !install() {
+            absent.push(format!(
+                "{package}; 'python3 -m venv target/peers/python' and its 'pip install {package}' install it"
+            ));
+        }
     }
 }
 
@@ -80,22 +83,24 @@ pub fn binutils(absent: &mut Vec<String>) {
     }
 }
 
-/// Makes r2pipe for Node available to tests.
+/// Makes r2pipe for Node, and axe-core, which knows what not everybody can use, available to tests.
 pub fn node(absent: &mut Vec<String>) {
     let folder = target().join("peers/node");
-    let has = || folder.join("node_modules/r2pipe").is_dir();
-    let install = || {
-        std::fs::create_dir_all(&folder).is_ok()
-            && find("npm").is_some()
-            && run(Command::new("npm")
-                .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
-                .arg(&folder)
-                .arg("r2pipe"))
-            .is_ok()
-    };
-    if !has() && !install() {
-        absent.push("r2pipe for Node; 'npm install --prefix target/peers/node r2pipe' installs it".to_string());
+    let packages = ["r2pipe", "axe-core"];
+    let missing = || packages.into_iter().filter(|name| !folder.join("node_modules").join(name).is_dir());
+    if missing().next().is_some() && std::fs::create_dir_all(&folder).is_ok() && find("npm").is_some() {
+        let arguments = ["install", "--silent", "--no-audit", "--no-fund", "--prefix"];
+        // What it could not install is said below.
+        let _ = run(Command::new("npm").args(arguments).arg(&folder).args(packages));
     }
+    for name in missing() {
+        absent.push(format!("{name} for Node; 'npm install --prefix target/peers/node {name}' installs it"));
+    }
+}
+
+/// Makes curl available to tests.
+pub fn curl(absent: &mut Vec<String>) {
+    packaged("curl", &["curl"], absent);
 }
 
 /// Makes a browser and its driver available to tests.

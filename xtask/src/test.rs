@@ -17,6 +17,7 @@ pub fn run() -> Result<()> {
     crate::samples::fetch(&mut absent);
     peers::debuggers(&mut absent);
     peers::node(&mut absent);
+    peers::curl(&mut absent);
     peers::browser(&mut absent);
 
     cargo(&["fmt", "--all", "--check"])?;

@@ -116,7 +116,14 @@ pub async fn sign_in(
 }
 
 /// `POST /api/v1/sign-out`.
-pub async fn sign_out(State(site): State<Arc<Site>>, Extension(Caller(client)): Extension<Caller>) -> Response {
+pub async fn sign_out(
+    State(site): State<Arc<Site>>,
+    Extension(Caller(client)): Extension<Caller>,
+    body: Raw,
+) -> Response {
+    if let Err(error) = nothing(&body) {
+        return error.into_response();
+    }
     site.clients.remove(client.id, &site);
     Json(serde_json::json!({ "client": client.id })).into_response()
 }
@@ -232,8 +239,24 @@ pub fn value(output: &[u8]) -> Option<&[u8]> {
     (structured && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()).then_some(text)
 }
 
+/// What a body may be where nothing is to be said: nothing, or an empty object.
+fn nothing(body: &[u8]) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    match body.trim_ascii() {
+        b"" => Ok(()),
+        body => serde_json::from_slice::<Nothing>(body)
+            .map(|Nothing {}| ())
+            .map_err(|error| Error::new(Kind::Usage, format!("the body should be {{}}: {error}"))),
+    }
+}
+
 /// `POST /api/v1/cancel`.
-pub async fn cancel(Extension(Caller(client)): Extension<Caller>) -> Response {
+pub async fn cancel(Extension(Caller(client)): Extension<Caller>, body: Raw) -> Response {
+    if let Err(error) = nothing(&body) {
+        return error.into_response();
+    }
     Json(serde_json::json!({ "cancelled": client.cancel() })).into_response()
 }
 

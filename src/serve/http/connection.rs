@@ -1,10 +1,12 @@
 //! Connections: who is taken, encryption, the mending of odd heads, then the HTTP library.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,10 +17,11 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
+use super::clients::lock;
 use super::{FAREWELL, Site, api};
 use crate::protocol::http::{LONGEST, Verdict, read};
 
@@ -33,6 +36,9 @@ const STALL: Duration = Duration::from_secs(30);
 
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// How long somebody who has to go may take.
+const ROOM: Duration = Duration::from_millis(100);
 
 /// Bytes of a head, and of what is buffered for one connection.
 const HEAD: usize = 128 * 1024;
@@ -52,6 +58,7 @@ pub struct Peer {
 pub async fn accept(site: Arc<Site>, listener: TcpListener, encryption: Option<Arc<ServerConfig>>) {
     let acceptor = encryption.map(TlsAcceptor::from);
     let router = api::router(&site);
+    let hall = Hall::default();
     loop {
         let accepted = tokio::select! {
             () = site.stopped() => return,
@@ -66,29 +73,90 @@ pub async fn accept(site: Arc<Site>, listener: TcpListener, encryption: Option<A
         if !site.settings.allow.is_empty() && !site.settings.allow.contains(&ip) {
             continue;
         }
-        // A client beyond the number is hung up on; idle ones make room in time.
-        let Ok(seat) = Arc::clone(&site.seats).try_acquire_owned() else { continue };
+        let seat = match Arc::clone(&site.seats).try_acquire_owned() {
+            Ok(seat) => seat,
+            // Whoever has said nothing for longest makes room; where nobody can, the new one is hung up on.
+            Err(_) if hall.dismiss() => match timeout(ROOM, Arc::clone(&site.seats).acquire_owned()).await {
+                Ok(Ok(seat)) => seat,
+                _ => continue,
+            },
+            Err(_) => continue,
+        };
         let peer = Peer { address, _seat: Arc::new(seat) };
-        tokio::spawn(welcome(Arc::clone(&site), router.clone(), acceptor.clone(), stream, peer));
+        let (waiting, dismissed) = hall.enter();
+        let (site, router, acceptor) = (Arc::clone(&site), router.clone(), acceptor.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = welcome(site, router, acceptor, stream, peer, waiting) => {}
+                _ = dismissed => {}
+            }
+        });
     }
 }
 
-async fn welcome(site: Arc<Site>, router: Router, acceptor: Option<TlsAcceptor>, stream: TcpStream, peer: Peer) {
+/// Those who have connected and not asked yet, the oldest first.
+#[derive(Clone, Default)]
+struct Hall(Arc<Mutex<BTreeMap<u64, oneshot::Sender<()>>>>);
+
+impl Hall {
+    /// Somebody new: until the first value is dropped, the second may tell that it has to go.
+    fn enter(&self) -> (Waiting, impl Future<Output = ()> + Send + use<>) {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        lock(&self.0).insert(number, sender);
+        let dismissed = async move {
+            // Who has asked is dismissed by nobody any more.
+            if receiver.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        (Waiting { hall: self.clone(), number }, dismissed)
+    }
+
+    /// Asks the oldest to go; `false` when nobody is there.
+    fn dismiss(&self) -> bool {
+        let oldest = lock(&self.0).pop_first();
+        oldest.is_some_and(|(_, oldest)| oldest.send(()).is_ok())
+    }
+}
+
+/// A connection that has not asked yet.
+struct Waiting {
+    hall: Hall,
+    number: u64,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        lock(&self.hall.0).remove(&self.number);
+    }
+}
+
+async fn welcome(
+    site: Arc<Site>,
+    router: Router,
+    acceptor: Option<TlsAcceptor>,
+    stream: TcpStream,
+    peer: Peer,
+    waiting: Waiting,
+) {
     // Small answers go out at once.
     let _ = stream.set_nodelay(true);
     match acceptor {
-        None => serve(&site, router, stream, peer).await,
+        None => serve(&site, router, stream, peer, waiting).await,
         Some(acceptor) => {
             if let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                serve(&site, router, stream, peer).await;
+                serve(&site, router, stream, peer, waiting).await;
             }
         }
     }
 }
 
 /// Speaks HTTP on `stream` until it ends.
-async fn serve(site: &Site, router: Router, mut stream: impl Stream, peer: Peer) {
+async fn serve(site: &Site, router: Router, mut stream: impl Stream, peer: Peer, waiting: Waiting) {
     let Some(begun) = opening(&mut stream, site.settings.patience).await else { return };
+    drop(waiting);
     let stream = Patient { stream, begun, taken: 0, stalled: None };
     let router = router.layer(Extension(peer));
     let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -17,6 +17,7 @@ use super::lists::{collected, go, invoke};
 use super::reply;
 use super::routes::{ACTIONS, MARKS};
 use super::run::{Job, collect};
+use crate::debug::Role;
 use crate::error::{Error, Kind, Result};
 use crate::number;
 use crate::output::{Out, Style};
@@ -51,8 +52,11 @@ fn describe(session: &mut Session, out: &mut Out<'_>) -> Result<()> {
     let (state, pointer) = session.with(|core, view| match debugged(core, view) {
         Err(_) => ("none", None),
         Ok(debugged) if debugged.target.is_running() => ("running", None),
-        Ok(mut debugged) => match debugged.thread() {
-            Ok(_) => ("stopped", debugged.register("sp").ok()),
+        Ok(mut debugged) => match debugged.layout() {
+            Ok(layout) => {
+                let register = layout.role(Role::Sp);
+                ("stopped", register.and_then(|register| debugged.value(&layout, register).ok()))
+            }
             Err(_) => ("ended", None),
         },
     });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
@@ -42,6 +42,8 @@ pub async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) 
     if request.method() == Method::OPTIONS {
         return sealed(StatusCode::NO_CONTENT.into_response(), visitor);
     }
+    // Where seats are rare nobody keeps one for what may come (in HTTP/2 a connection is shared as it is).
+    let crowded = site.seats.available_permits() * 4 < site.options.clients && request.version() < Version::HTTP_2;
     let patience = site.settings.patience;
     let (head, body) = request.into_parts();
     let body = match timeout(patience * BODY_PACE, to_bytes(body, site.settings.body)).await {
@@ -55,7 +57,11 @@ pub async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) 
         }
     };
     let request = Request::from_parts(head, Body::from(body));
-    sealed(next.run(request).await, visitor)
+    let mut response = sealed(next.run(request).await, visitor);
+    if crowded && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Checks by which name the server is called and from which page. Returns the origin of a page elsewhere that may ask.

@@ -27,6 +27,11 @@ pub struct Browser {
 impl Browser {
     /// A new browser; `None`: there is none on this machine.
     pub fn new() -> Option<Browser> {
+        Browser::with(&[])
+    }
+
+    /// The same with further arguments.
+    pub fn with(more: &[&str]) -> Option<Browser> {
         let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
         let binary = chromium.into_iter().find(|path| Path::new(path).is_file());
         let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
@@ -43,7 +48,7 @@ impl Browser {
         let port = port.expect("chromedriver says where it listens");
         let mut browser =
             Browser { driver, base: format!("http://127.0.0.1:{port}"), session: String::new(), _profile: profile };
-        let arguments = [
+        let mut arguments = vec![
             "--headless".to_string(),
             "--no-sandbox".to_string(),
             "--disable-gpu".to_string(),
@@ -54,6 +59,7 @@ impl Browser {
             "--window-size=1280,800".to_string(),
             format!("--user-data-dir={}", browser._profile.path().display()),
         ];
+        arguments.extend(more.iter().map(|word| (*word).to_string()));
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
             "goog:loggingPrefs": { "browser": "ALL" },
@@ -64,7 +70,7 @@ impl Browser {
         Some(browser)
     }
 
-    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+    fn answer(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let agent: ureq::Agent =
             ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE * 2)).build().into();
         let url = format!("{}{path}", self.base);
@@ -78,8 +84,13 @@ impl Browser {
         let mut answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         let text = answer.body_mut().with_config().limit(64 << 20).read_to_string().unwrap();
         let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
-        assert!(value["value"]["error"].is_null(), "{method} {path}: {text}");
         value["value"].clone()
+    }
+
+    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let value = self.answer(method, path, body);
+        assert!(value["error"].is_null(), "{method} {path}: {value}");
+        value
     }
 
     fn post(&self, path: &str, body: &Value) -> Value {
@@ -117,14 +128,30 @@ impl Browser {
 
     /// Clicks on what `selector` finds.
     pub fn click(&self, selector: &str) {
-        let found = self.post("/element", &json!({ "using": "css selector", "value": selector }));
-        let id = found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str).unwrap_or_default();
-        self.post(&format!("/element/{id}/click"), &json!({}));
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let found = self.post("/element", &json!({ "using": "css selector", "value": selector }));
+            let id = found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str);
+            let path = format!("{}/element/{}/click", self.session, id.unwrap_or_default());
+            let outcome = self.answer("POST", &path, Some(&json!({})));
+            if outcome["error"].is_null() {
+                return;
+            }
+            // It was drawn anew, or moved, between finding and clicking.
+            assert!(Instant::now() < end, "{selector}: {outcome}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Makes the window so large.
     pub fn resize(&self, width: u32, height: u32) {
         self.post("/window/rect", &json!({ "width": width, "height": height }));
+    }
+
+    /// Waits until what was changed has been drawn.
+    pub fn settle(&self) {
+        self.script("window.drawn = false; requestAnimationFrame(() => requestAnimationFrame(() => { window.drawn = true; }))");
+        self.wait("window.drawn");
     }
 
     /// Leaves a picture of the window under target/screenshots, for a person to look at.

@@ -2,9 +2,13 @@
 
 mod api;
 mod browser;
+mod door;
 mod page;
+mod panels;
 mod peers;
+mod process;
 mod security;
+mod socket;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

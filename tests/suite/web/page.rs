@@ -5,7 +5,7 @@ use serde_json::json;
 use super::Web;
 use super::browser::{Browser, ENTER, ESCAPE, TAB};
 
-const READY: &str = "document.body.dataset.ready === 'true'";
+pub const READY: &str = "document.body.dataset.ready === 'true'";
 
 /// Opens the page of `web` as the printed URL does.
 fn opened(web: &Web) -> Option<Browser> {
@@ -16,9 +16,10 @@ fn opened(web: &Web) -> Option<Browser> {
 }
 
 /// The text of the bytes of the first row.
-const ROW: &str = "document.querySelector('.hex-row .bytes').textContent";
+pub const ROW: &str = "document.querySelector('.hex-row .bytes').textContent";
 
-fn quiet(browser: &Browser) {
+/// Nothing was said on the browser's console that is wrong.
+pub fn quiet(browser: &Browser) {
     let log = browser.log();
     let worse: Vec<&String> = log.iter().filter(|line| line.contains("SEVERE") || line.contains("WARNING")).collect();
     assert!(worse.is_empty(), "{worse:?}");

@@ -77,24 +77,115 @@ fn our_own_client_runs_commands_over_http() {
     assert!(plain.out.contains("not permitted"), "{plain:?}");
 }
 
-#[test]
-fn r2pipe_for_python_works() {
-    let python = [peer("python/bin/python"), PathBuf::from("python3")].into_iter().find(|python| {
-        let check = Command::new(python).args(["-c", "import r2pipe"]).stderr(Stdio::null()).status();
+/// The Python that has `module`; `None`, said once, when there is none.
+fn python(module: &str) -> Option<PathBuf> {
+    let found = [peer("python/bin/python"), PathBuf::from("python3")].into_iter().find(|python| {
+        let check = Command::new(python).args(["-c", &format!("import {module}")]).stderr(Stdio::null()).status();
         check.is_ok_and(|status| status.success())
     });
-    let Some(python) = python else { return absent("r2pipe for Python ('cargo xtask test' installs it)") };
+    if found.is_none() {
+        absent(&format!("{module} for Python ('cargo xtask test' installs it)"));
+    }
+    found
+}
+
+#[test]
+fn pipes_for_python_work() {
+    for module in ["r2pipe", "rzpipe"] {
+        let Some(python) = python(module) else { continue };
+        let web = Web::with("malloc://64", "w abc", "");
+        let script = format!(
+            "import sys, {module}\n\
+             r = {module}.open(sys.argv[1])\n\
+             print(r.cmd('p8 3').strip(), r.cmdj('pxj 2'), r.cmd('s 2') + r.cmd('s').strip(), r.cmd('?e a+b c/d').strip())\n"
+        );
+        let output = Command::new(python)
+            .args(["-c", &script, &format!("http://{}", web.address)])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(
+            said.trim(),
+            "616263 [97, 98] 0x2 a+b c/d",
+            "{module}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn curl_works() {
+    if Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_err() {
+        return absent("curl ('apt-get install curl')");
+    }
     let web = Web::with("malloc://64", "w abc", "");
-    let script = "import sys, r2pipe\n\
-                  r = r2pipe.open(sys.argv[1])\n\
-                  print(r.cmd('p8 3').strip(), r.cmdj('pxj 2'), r.cmd('s 2') + r.cmd('s').strip(), r.cmd('?e a+b c/d').strip())\n";
-    let output = Command::new(python)
-        .args(["-c", script, &format!("http://{}", web.address)])
+    let place = format!("http://{}", web.address);
+    let login = format!("me:{TOKEN}");
+    let bearer = super::bearer(TOKEN);
+    for (arguments, expected) in [
+        (vec!["/cmd/p8%203"], "616263\n"),
+        (vec!["--user", &login, "--data", "wx 41; p8 3", "/cmd/"], "416263\n"),
+        (vec!["--header", &bearer, "/api/v1/memory?address=1&length=2"], "bc"),
+        (vec!["--compressed", "--http2-prior-knowledge", "/cmd/p8%203"], "416263\n"),
+        (vec!["--header", &bearer, "--json", "{\"action\":\"fly\"}", "--output", "/dev/null", "--write-out", "%{http_code}", "/api/v1/control"], "400"),
+    ] {
+        let (target, flags) = arguments.split_last().unwrap();
+        let output = Command::new("curl").args(["--silent", "--show-error"]).args(flags).arg(format!("{place}{target}")).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(said, expected, "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn schemathesis_finds_nothing_that_the_description_does_not_say() {
+    let program = peer("python/bin/schemathesis");
+    if !program.is_file() {
+        return absent("schemathesis ('cargo xtask test' installs it)");
+    }
+    let root = tempfile::tempdir().unwrap();
+    let web = Web::with("malloc://4096", "", &format!("--root {}", root.path().display()));
+    // Addresses are expressions, so not every string is one: that it may be refused is no finding.
+    let output = Command::new(program)
+        .args(["run", &format!("http://{}/api/v1/openapi.json", web.address), "--header", &super::bearer(TOKEN)])
+        .args(["--max-examples", "8", "--phases", "coverage,fuzzing", "--seed", "1", "--no-color"])
+        .args(["--exclude-checks", "positive_data_acceptance", "--exclude-path", "/api/v1/socket"])
+        .current_dir(root.path())
+        .env("HOME", root.path())
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(said.trim(), "616263 [97, 98] 0x2 a+b c/d", "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("Fuzzing"), "{said}");
+    assert_eq!(web.ask("GET", "/cmd/s", &[], b"").status, 200);
+}
+
+#[test]
+fn the_examples_of_the_manual_run() {
+    let manual = include_str!("../../../docs/web.md");
+    let example = |language: &str| {
+        let (_, rest) = manual.split_once(&format!("```{language}\n")).unwrap_or_else(|| panic!("no {language}"));
+        rest.split("```").next().unwrap().to_string()
+    };
+    let web = Web::with("malloc://64", "wx 7f454c46 @ 16", "");
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join(".local/state/remora");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("token"), format!("{TOKEN} * me\n")).unwrap();
+    let place = format!("http://{}", web.address);
+    for (language, program, flags) in [("python", "python3", vec!["-c"]), ("javascript", "node", vec!["--input-type=module", "-e"])] {
+        if Command::new(program).arg("--version").stdout(Stdio::null()).status().is_err() {
+            absent(program);
+            continue;
+        }
+        let text = example(language).replace("http://127.0.0.1:9090", &place);
+        let output = Command::new(program).args(flags).arg(&text).env("HOME", home.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{language}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains("malloc") || said.contains("127"), "{language}: {said}");
+    }
 }
 
 #[test]

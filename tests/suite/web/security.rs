@@ -291,3 +291,81 @@ fn a_socket_from_elsewhere_gets_nothing() {
         assert_eq!(answer(&bytes).status, expected, "{origin}");
     }
 }
+
+/// How many sockets this process may have, as the system says.
+fn sockets() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok()).unwrap_or(1024)
+}
+
+#[test]
+fn ten_thousand_connections_cost_little_and_keep_nobody_out() {
+    let count = 10_000.min(sockets().saturating_sub(300));
+    if count < 10_000 {
+        eprintln!("ABSENT: 10000 sockets ('ulimit -n'); {count} are tried");
+    }
+    let door = super::door::Door::new("malloc://64", "", "");
+    let before = door.memory();
+    let mut crowd = Vec::with_capacity(count);
+    for number in 0..count {
+        // Who is turned away counts as well: it is there again at once.
+        let Ok(mut stream) = TcpStream::connect(door.address) else { continue };
+        match number % 3 {
+            0 => {}
+            1 => drop(stream.write_all(b"GET /cmd/s HTTP/1.1\r\nHost: lo")),
+            _ => drop(stream.write_all(b"POST /api/v1/run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n{")),
+        }
+        crowd.push(stream);
+        if number % 1000 == 999 {
+            let begun = Instant::now();
+            assert_eq!(door.get("/cmd/s").text(), "0x0\n", "after {number}");
+            assert!(begun.elapsed() < Duration::from_secs(20), "{:?} after {number}", begun.elapsed());
+        }
+    }
+    let grown = door.memory().saturating_sub(before);
+    assert!(grown < 256 * 1024, "{grown} KiB for {count} connections");
+    drop(crowd);
+    assert_eq!(door.get("/cmd/s").text(), "0x0\n");
+}
+
+#[test]
+fn what_is_under_way_is_answered_when_the_server_ends() {
+    let mut web = Web::new();
+    let mut stream = TcpStream::connect(web.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let body = r#"{"command":"?e begun; sleep 3600"}"#;
+    let (login, length) = (bearer(TOKEN), body.len());
+    write!(
+        stream,
+        "POST /api/v1/run HTTP/1.1\r\nHost: localhost\r\n{login}\r\n{JSON}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    // It has begun when the client is there.
+    let end = Instant::now() + PATIENCE;
+    while !web.prompt("=l").contains("client ") {
+        assert!(Instant::now() < end);
+    }
+    web.prompt("=h-");
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let answer = answer(&bytes);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(TcpStream::connect(web.address).is_err());
+}
+
+#[test]
+fn encrypted_it_speaks_both_versions() {
+    let door = super::door::Door::at("https://127.0.0.1:0", "malloc://64", "", "");
+    for (flag, version) in [("--http1.1", "1.1"), ("--http2", "2")] {
+        let output = std::process::Command::new("curl")
+            .args(["--silent", "--insecure", flag, "--header", &bearer(TOKEN), "--write-out", "%{http_version}"])
+            .arg(format!("https://{}/cmd/s", door.address))
+            .output();
+        let Ok(output) = output else {
+            eprintln!("ABSENT: curl");
+            return;
+        };
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("0x0\n{version}"));
+    }
+}

@@ -16,7 +16,7 @@ export class Code extends EventTarget {
     super();
     this.#place = place;
     this.#process = process;
-    process.addEventListener("looked", () => { if (!place.hidden) this.#paint(); });
+    process.addEventListener("looked", () => { if (!place.hidden && !process.ended) this.#paint(); });
     let touch = null;
     place.addEventListener("touchstart", (event) => { touch = event.touches[0].clientY; }, { passive: true });
     place.addEventListener("touchmove", (event) => {
@@ -46,9 +46,20 @@ export class Code extends EventTarget {
 
   #count() { return Math.max(8, Math.floor(this.#place.clientHeight / 20)); }
 
+  /** The process has ended: there is nothing to show. */
+  close() {
+    this.#asked += 1;
+    this.#rows = [];
+    this.#place.replaceChildren(make("p", { class: "empty" }, "The process has ended."));
+  }
+
   async go(address) {
     this.#cursor = address & MASK;
     if (this.#place.hidden) return;
+    if (this.#process.ended) {
+      this.close();
+      return;
+    }
     if (this.#rows.some((row) => addressOf(row) === address) && this.#rows.length > 4) {
       this.#paint();
       return;
@@ -70,7 +81,8 @@ export class Code extends EventTarget {
 
   /** What was read may have changed. */
   refresh() {
-    if (this.#place.hidden || this.#rows.length === 0) this.#rows = [];
+    if (this.#process.ended) this.close();
+    else if (this.#place.hidden || this.#rows.length === 0) this.#rows = [];
     else this.#load(addressOf(this.#rows[0]));
   }
 

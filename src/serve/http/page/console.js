@@ -29,6 +29,9 @@ export class Console extends EventTarget {
     this.#stop.addEventListener("click", () => this.stop());
   }
 
+  /** A line for whoever has not used it yet. */
+  greet(text) { this.#write(text, "note"); }
+
   focus() { this.#input.focus(); }
   set seek(text) { byId("prompt-text").textContent = `[${text}]>`; }
 

@@ -112,8 +112,16 @@ function start(about) {
   strip.addEventListener("go", ({ detail }) => go(detail));
   inspect.addEventListener("go", ({ detail }) => go(detail));
   process.addEventListener("go", ({ detail }) => { go(detail); show("main"); });
-  process.addEventListener("stepped", () => memory.forget());
-  process.addEventListener("looked", () => byId("show-process").hidden = !process.here);
+  process.addEventListener("restart", () => shell.run("doo"));
+  process.addEventListener("looked", () => {
+    byId("show-process").hidden = !process.here;
+    if (process.ended === memory.closed) return;
+    memory.closed = process.ended;
+    memory.refreshMaps(process.here).catch((error) => say(error.message, true));
+    memory.forget();
+    if (process.ended) code.close();
+    else go(process.pc ?? address(), false);
+  });
   memory.addEventListener("change", where);
   memory.addEventListener("trouble", ({ detail }) => say(detail, true));
   memory.addEventListener("maps", () => strip.changed(memory.maps));
@@ -288,12 +296,15 @@ function start(about) {
   const changed = () => {
     clearTimeout(late);
     late = setTimeout(() => {
-      memory.forget();
-      code.refresh();
-      memory.refreshMaps(process.here).catch((error) => say(error.message, true));
+      // Whether there still is something to read is what the process says first.
+      (process.acting ? Promise.resolve() : process.refresh()).then(() => {
+        if (process.running || process.ended) return null;
+        memory.forget();
+        code.refresh();
+        return memory.refreshMaps(process.here);
+      }).catch((error) => say(error.message, true));
       const entry = lists.find((one) => one.id === side);
       if (entry) load(entry.list, side);
-      if (!process.running) process.refresh();
     }, 150);
   };
   window.addEventListener("remora", ({ detail }) => {
@@ -301,10 +312,10 @@ function start(about) {
       go(BigInt(detail.address));
       shell.seek = hex(BigInt(detail.address));
     } else if (detail.event === "stop") {
-      memory.forget();
+      if (detail.address !== null) memory.forget();
       if (detail.address !== null) go(BigInt(detail.address), false);
       if (detail.lines.length > 0) say(detail.lines.at(-1));
-      if (!process.running) process.refresh();
+      if (!process.acting) process.refresh();
     } else if (detail.event === "changed") {
       changed();
     } else if (detail.event === "stopping") {
@@ -328,10 +339,11 @@ function start(about) {
   byId("file").textContent = file ? visible(file.uri) : "nothing is open";
   document.title = file ? `${visible(file.uri)} - remora` : "remora";
   byId("show-process").hidden = true;
+  shell.greet("Tab completes, the arrows bring back what was typed, ? lists the commands. Keys: ?, everything: Ctrl-K.");
   chooseSide("search");
   show("main");
-  chooseMain(about.process ? "code" : "hexdump");
   const linked = /^#(0x[0-9a-f]+)$/i.exec(location.hash);
+  chooseMain(about.process ? "code" : "hexdump");
   go(BigInt(linked ? linked[1] : about.seek), false);
   byId(view).focus();
   // What is seen first is asked for; the rest may follow.

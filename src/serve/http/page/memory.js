@@ -13,10 +13,16 @@ export class Memory extends EventTarget {
   #undo = [];
   #last = Promise.resolve();
   maps = [];
+  /** There is nothing to read: the process has ended. */
+  closed = false;
 
   /** Reads anew what is mapped. In a process that is what the process says: its device is the whole space. */
   async refreshMaps(process) {
     let maps = [];
+    if (this.closed) {
+      this.setMaps([]);
+      return;
+    }
     if (process) maps = (await get("/list/process-maps").catch(() => [])).map((map) => ({ ...map, from: map.addr, to: map.addr_end }));
     this.setMaps(maps.length > 0 ? maps : await get("/list/maps"));
   }
@@ -29,7 +35,7 @@ export class Memory extends EventTarget {
   }
 
   mapped(address) {
-    return this.maps.length === 0 || this.maps.some((map) => address >= map.from && address < map.to);
+    return !this.closed && ( this.maps.length === 0 || this.maps.some((map) => address >= map.from && address < map.to));
   }
 
   /** The byte at `address`, or undefined while it is on its way. */
@@ -40,6 +46,7 @@ export class Memory extends EventTarget {
 
   /** Sees to it that the bytes from `from` on are fetched. */
   want(from, length) {
+    if (this.closed) return;
     const first = from / PAGE;
     const last = ((from + BigInt(length)) & MASK) / PAGE;
     for (let page = first; page <= last && page - first < 64n; page += 1n) {

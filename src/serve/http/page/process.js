@@ -8,7 +8,7 @@ import { make, say, hex, visible } from "./dom.js";
 const PARTS = /^(e?[a-d]x|[a-d][lh]|e?[sd]il?|e?[sb]pl?|e?ip|r\d+[dwb]|w\d+|xmm.*|ymm.*)$/;
 
 export class Process extends EventTarget {
-  #place; #state = "none"; #old = {}; #seen = {}; #may; #running = null; #asked = 0; pc = null; breakpoints = new Set();
+  #place; #state = "none"; #old = {}; #seen = {}; #may; #running = null; #asked = 0; #latest = null; #drawn = ""; pc = null; ended = false; breakpoints = new Set();
 
   constructor(place, may) {
     super();
@@ -23,8 +23,16 @@ export class Process extends EventTarget {
   get here() { return this.#state !== "none"; }
   get running() { return this.#running !== null || this.#state === "running"; }
 
-  /** Looks at the process and shows it. */
-  async refresh() {
+  /** Whether this page lets it run at the moment. */
+  get acting() { return this.#running !== null; }
+
+  /** Looks at the process and shows it. Ends when what is newest is shown. */
+  refresh() {
+    this.#latest = this.#look();
+    return this.#latest;
+  }
+
+  async #look() {
     if (!this.#may) return;
     const asked = ++this.#asked;
     let found;
@@ -33,7 +41,10 @@ export class Process extends EventTarget {
     } catch (error) {
       found = { state: "none", why: error.message };
     }
-    if (asked !== this.#asked) return;
+    if (asked !== this.#asked) {
+      await this.#latest;
+      return;
+    }
     this.#state = found.state;
     this.#place.hidden = !this.here;
     document.body.classList.toggle("has-process", this.here);
@@ -42,6 +53,7 @@ export class Process extends EventTarget {
     const wide = "rax" in registers || "x0" in registers;
     const names = Object.keys(registers).filter((name) => !wide || !PARTS.test(name));
     const pc = registers.rip ?? registers.pc ?? registers.eip;
+    this.ended = found.state === "ended";
     this.pc = pc === undefined ? null : BigInt(pc);
     // What changed is measured against the stop before, however often one looks.
     if (this.#seen.rip !== registers.rip || this.#seen.pc !== registers.pc) {
@@ -50,7 +62,10 @@ export class Process extends EventTarget {
     }
     const points = found.breakpoints ?? [];
     this.breakpoints = new Set(points.filter((point) => point.enabled !== false).map((point) => BigInt(point.addr)));
-    this.#draw(found, names, registers, points);
+    // What looks the same stays as it is: somebody may be about to click on it.
+    const text = JSON.stringify([found, this.running, this.ended], (_, value) => (typeof value === "bigint" ? String(value) : value));
+    if (text !== this.#drawn) this.#draw(found, names, registers, points);
+    this.#drawn = text;
     this.dispatchEvent(new Event("looked"));
   }
 
@@ -60,11 +75,12 @@ export class Process extends EventTarget {
 
   #draw(found, names, registers, points) {
     const busy = this.running;
-    const steps = this.steps.map(([label, key, action, title]) => make("button", { type: "button", title: `${title} (${key})`, disabled: busy, onclick: () => this.act(action) }, label));
+    const steps = this.steps.map(([label, key, action, title]) => make("button", { type: "button", title: `${title} (${key})`, disabled: busy || found.state === "ended", onclick: () => this.act(action) }, label));
     const pause = make("button", { type: "button", id: "pause", title: "Stop the process (p)", disabled: !busy, onclick: () => this.pause() }, "Pause");
     const section = (title, ...body) => make("section", { class: "part", "aria-label": title }, make("h2", {}, title), ...body);
-    const state = make("p", { id: "process-state", role: "status" }, busy ? "running" : found.state === "ended" ? "The process has ended: doo starts it again." : `stopped at ${this.pc === null ? "?" : hex(this.pc)}`);
-    const parts = [make("div", { class: "steps" }, ...steps, pause), state];
+    const state = make("p", { id: "process-state", role: "status" }, busy ? "running" : found.state === "ended" ? "The process has ended." : `stopped at ${this.pc === null ? "?" : hex(this.pc)}`);
+    const parts = [make("div", { class: "steps" }, ...steps, pause,
+      found.state === "ended" ? make("button", { type: "button", id: "restart", title: "Start the program again (doo)", onclick: () => this.dispatchEvent(new Event("restart")) }, "Restart") : null), state];
     if (names.length > 0) {
       parts.push(section("Registers", make("dl", { class: "registers" }, ...names.flatMap((name) => {
         const value = registers[name];
@@ -94,7 +110,7 @@ export class Process extends EventTarget {
 
   /** Lets the process do something. It may run for ever: `pause` ends that. */
   async act(action, more = {}) {
-    if (!this.here || this.running) return;
+    if (!this.here || this.running || this.ended) return;
     this.#running = action;
     // What takes only a moment shows no change of state.
     const late = setTimeout(() => this.refresh(), 250);
@@ -106,7 +122,6 @@ export class Process extends EventTarget {
     }
     clearTimeout(late);
     this.#running = null;
-    this.dispatchEvent(new Event("stepped"));
     await this.refresh();
   }
 
