@@ -33,7 +33,7 @@ const PROGRAM: usize = 32 << 20;
 fn program(target: &mut dyn Target) -> Result<(String, Box<dyn Device>, u64)> {
     let thread = target.current().ok_or_else(|| Error::new(ErrorKind::NotFound, "no process is left"))?;
     let path = target.program(thread.process)?;
-    let bias = target.modules(thread.process)?.first().map_or(0, |module| module.bias);
+    let bias = target.program_bias(thread.process)?;
     if target.kind() == "ptrace" {
         // The file itself, also when another one has its name by now.
         let uri = Uri::parse(&format!("/proc/{}/exe", thread.process));

@@ -6,6 +6,7 @@ use super::names::system_call;
 use super::{Debugged, debugged};
 use crate::debug::{Reason, Resume, Stop, WatchAccess, signals};
 use crate::error::{Error, Kind, Result};
+use crate::output::printer::Printer;
 use crate::output::{Cancel, Executor, Out};
 use crate::session::{Session, Value, config};
 
@@ -42,7 +43,15 @@ pub fn run(
             }
             Err(error) => return Err(error),
         }
-        let stop = session.with(|core, view| debugged(core, view)?.target.take_stop())?;
+        let (stop, said) = session.with(|core, view| {
+            let target = debugged(core, view)?.target;
+            Ok::<_, Error>((target.take_stop()?, target.take_output()))
+        })?;
+        if !said.is_empty() {
+            let mut printer = Printer::default();
+            printer.push(&said, out)?;
+            printer.finish(out)?;
+        }
         if stop.is_some() {
             break stop;
         }
