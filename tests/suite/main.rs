@@ -15,6 +15,7 @@ mod examples;
 mod flags;
 mod info;
 mod gdb;
+mod gdbclient;
 mod interop;
 mod interop_table;
 mod lines;

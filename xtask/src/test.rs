@@ -15,6 +15,7 @@ pub fn run() -> Result<()> {
     peers::nc(&mut absent);
     crate::samples::fetch(&mut absent);
     peers::debuggers(&mut absent);
+    peers::stubs(&mut absent);
     peers::node(&mut absent);
     peers::browser(&mut absent);
 
