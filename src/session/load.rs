@@ -6,7 +6,7 @@
 
 use super::{Core, Value, flags, options};
 use crate::binary::{Entry, Kind, Object, Placement, Segment, Symbol, SymbolKind};
-use crate::debug::Target;
+use crate::debug::{Layout, Target};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::io::plugin::malloc::Memory;
 use crate::io::{Access, Device, Open, plugin};
@@ -60,6 +60,13 @@ impl Core {
     /// # Errors
     /// When the device fails.
     pub fn load(&mut self, fd: u32, load: Load) -> Result<Option<u64>> {
+        if self.io.descriptor_mut(fd)?.device().target().is_some() {
+            // Memory of a process, not a file; what lies at its address 0 is no header.
+            self.io.map_whole(fd, load.address.unwrap_or(0))?;
+            // Without the names of its program a process can be debugged all the same.
+            let _ = self.name_program(fd);
+            return Ok(None);
+        }
         let wanted = load.address.or_else(|| match self.config.get("bin.baddr") {
             Some(Value::Address(base)) if *base != u64::MAX => Some(*base),
             _ => None,
@@ -76,8 +83,6 @@ impl Core {
                 return Ok(Some(start));
             }
             self.io.map_whole(fd, load.address.unwrap_or(0))?;
-            // Without the names of its program a process can be debugged all the same.
-            let _ = self.name_program(fd);
             return Ok(None);
         };
         self.map_object(fd, &object)?;
@@ -89,9 +94,13 @@ impl Core {
 
     /// Names the parts of the program that the process behind `fd` runs, if one is behind it, where they lie in memory.
     fn name_program(&mut self, fd: u32) -> Result<()> {
-        let Some((path, device, bias)) = self.io.descriptor_mut(fd)?.device().target().map(program).transpose()? else {
-            return Ok(());
-        };
+        let Some(target) = self.io.descriptor_mut(fd)?.device().target() else { return Ok(()) };
+        let machine = target.current().and_then(|thread| target.layout(thread.process).ok());
+        let found = program(target);
+        if let Some(layout) = machine {
+            self.follow_machine(&layout);
+        }
+        let (path, device, bias) = found?;
         let owner = self.io.descriptor(fd)?.serial();
         let file = self.io.adopt(&path, Access::R, device);
         let serial = self.io.descriptor(file)?.serial();
@@ -175,14 +184,36 @@ impl Core {
             ("asm.os", Value::Text(object.os.to_string())),
             ("cfg.bigendian", Value::Bool(object.big_endian)),
         ];
+        // A machine that cannot be disassembled leaves the options as they are.
+        if object.arch != "null" {
+            self.follow_with(settings);
+        }
+    }
+
+    /// The same for a process whose program nobody has: as its registers say.
+    fn follow_machine(&mut self, layout: &Layout) {
+        let arch = match layout.architecture.as_str() {
+            name if name.starts_with("i386") => "x86",
+            name if name.starts_with("aarch64") || name.starts_with("arm") => "arm",
+            name if name.starts_with("mips") => "mips",
+            name if name.starts_with("riscv") => "riscv",
+            name if name.starts_with("powerpc") => "ppc",
+            _ => return,
+        };
+        let settings = [
+            ("asm.arch", Value::Text(arch.to_string())),
+            ("asm.bits", Value::Number(layout.bits.into())),
+            ("cfg.bigendian", Value::Bool(layout.big_endian)),
+        ];
+        self.follow_with(settings);
+    }
+
+    fn follow_with<const COUNT: usize>(&mut self, settings: [(&str, Value); COUNT]) {
         for (name, value) in settings {
             let known = |option: &&options::OptionSpec| {
                 option.choices.is_empty() || option.choices.contains(&value.to_string().as_str())
             };
-            // A machine that cannot be disassembled leaves the option as it is.
-            if !matches!(object.arch, "null")
-                && let Some(option) = options::find(name).filter(known)
-            {
+            if let Some(option) = options::find(name).filter(known) {
                 self.config.put(option, value);
             }
         }

@@ -127,10 +127,12 @@ impl Inner {
         // Bytes that need an escape take two; stubs cut short what does not fit.
         let piece = self.stub.packet.saturating_sub(32).max(16);
         let mut done = 0;
+        // A file that has given whole pieces has probably more of them: they are asked for together.
+        let mut together = 1;
         while done < buffer.len() {
             let mut requests = Vec::new();
             let mut at = done;
-            while at < buffer.len() && requests.len() < (1usize << 20).div_ceil(piece).min(16) {
+            while at < buffer.len() && requests.len() < together {
                 let count = piece.min(buffer.len() - at);
                 let offset = offset.saturating_add(at as u64);
                 requests.push((count, Request::File(File::Read { descriptor, count: count as u64, offset }).payload()));
@@ -153,6 +155,7 @@ impl Inner {
                             return Ok(done);
                         }
                         if count < *wanted {
+                            together = 0;
                             break;
                         }
                     }
@@ -164,6 +167,7 @@ impl Inner {
             if done == before {
                 break;
             }
+            together = (together * 4).clamp(1, (1usize << 20).div_ceil(piece).min(16));
         }
         Ok(done)
     }
@@ -175,7 +179,8 @@ impl Inner {
         loop {
             let count = self.read_far(process, path, bytes.len() as u64, &mut piece)?;
             bytes.extend_from_slice(&piece[..count]);
-            if count == 0 {
+            // It is short at the end alone.
+            if count < piece.len() {
                 return Ok(bytes);
             }
             if bytes.len() > limit {

@@ -184,6 +184,7 @@ impl Builder {
                 "cs" | "ss" | "ds" | "es" | "fs" | "gs" | "fs_base" | "gs_base" => return (Group::Segment, GENERAL),
                 "orig_rax" | "orig_eax" => return (Group::System, GENERAL),
                 "pkru" => return (Group::System, VECTOR),
+                "k_gs_base" | "efer" | "cr0" | "cr2" | "cr3" | "cr4" | "cr8" => return (Group::System, SYSTEM),
                 _ => {}
             }
         }

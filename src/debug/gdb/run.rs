@@ -38,6 +38,8 @@ impl Plan {
 
     /// A signal came that is handed out as it goes on.
     pub fn redeliver(&mut self) {
+        // The one that was asked for has been delivered.
+        self.actions.iter_mut().for_each(|resume| resume.deliver = Deliver::AsHandled);
         self.delivered = false;
     }
 
@@ -84,7 +86,6 @@ impl Inner {
         }
         // What waited for its place is tried again.
         self.place()?;
-        self.pass_signals()?;
         (self.interrupted, self.repeated) = (None, false);
         self.plan = Some(plan);
         let outcome = self.go();
@@ -228,6 +229,7 @@ impl Inner {
     /// Sends packets whose replies are of no interest, then the one that sets the target going.
     fn send(&mut self, before: Vec<Vec<u8>>, packets: &[(Option<Packet>, Who)], driver: ThreadId) -> Result<()> {
         let mut before = before;
+        before.extend(self.pass_signals());
         let payload = self.packet(&mut before, packets, driver)?;
         self.forget();
         self.reasons.clear();
@@ -338,6 +340,10 @@ impl Inner {
                 continue;
             }
             self.event(&reply)?;
+            // Who talks without end does not keep others from their turn.
+            if Instant::now() >= deadline {
+                break;
+            }
         }
         Ok(())
     }
@@ -388,10 +394,10 @@ impl Inner {
         Ok(())
     }
 
-    /// Tells the stub which signals are not worth a stop.
-    fn pass_signals(&mut self) -> Result<()> {
+    /// What tells the stub which signals are not worth a stop, when that has changed.
+    fn pass_signals(&mut self) -> Option<Vec<u8>> {
         if !self.stub.has("QPassSignals") {
-            return Ok(());
+            return None;
         }
         let quiet = |(_, how): &(usize, &crate::debug::Handling)| !how.stop && how.pass;
         let numbers = self.handling.iter().enumerate().skip(1).filter(quiet);
@@ -401,10 +407,10 @@ impl Inner {
         list.sort_unstable();
         list.dedup();
         if self.stub.passed.as_ref() == Some(&list) {
-            return Ok(());
+            return None;
         }
-        self.ask(&Request::Resume(resume::Resume::PassSignals(list.clone())))?;
+        let request = Request::Resume(resume::Resume::PassSignals(list.clone())).payload();
         self.stub.passed = Some(list);
-        Ok(())
+        Some(request)
     }
 }

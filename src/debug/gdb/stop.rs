@@ -294,6 +294,8 @@ impl Inner {
     /// Forks, execs, system calls, threads.
     fn told(&mut self, thread: ThreadId, told: &Told) -> Result<Next> {
         Ok(match told {
+            // Catching that begins in the middle of a call sees its end, whichever it is.
+            Told::CallEntry(call) | Told::CallReturn(call) if !self.catch.catches(*call) => Next::Again,
             Told::CallEntry(call) => {
                 let arguments = self.arguments(thread);
                 Next::Report(Reason::CallEntry { number: *call, arguments })

@@ -126,7 +126,9 @@ impl Stub {
         };
         stub.packet = said.unwrap_or(MODEST).clamp(64, LARGEST);
         stub.multiprocess = stub.has("multiprocess");
-        stub.lldb = stub.has("native-signals") || stub.has("QThreadSuffixSupported");
+        // Those who serve both debuggers take us for the one whose packets they see.
+        let both = stub.has("binary-upload");
+        stub.lldb = stub.has("native-signals") || (stub.has("QThreadSuffixSupported") && !both);
         stub
     }
 

@@ -5,7 +5,6 @@ mod pipe;
 mod place;
 mod serial;
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 pub use place::Place;
@@ -14,9 +13,6 @@ use super::{Framed, Link, Traffic};
 use crate::error::{Error, Kind, Result};
 use crate::output::Cancel;
 use crate::protocol::rsp::link::{Event, INTERRUPT, LIMIT, Link as Codec, Role};
-
-/// Notifications that are kept until somebody asks.
-const NOTIFICATIONS: usize = 1024;
 
 /// Most bytes of requests that travel together: they fit into the buffers of every line, so that neither end waits
 /// for the other to read first.
@@ -37,7 +33,6 @@ pub struct Connection {
     cancel: Cancel,
     /// Replies that were given up and may still come.
     owed: usize,
-    notifications: VecDeque<Vec<u8>>,
     pipelines: bool,
 }
 
@@ -50,7 +45,6 @@ impl Connection {
             timeout,
             cancel,
             owed: 0,
-            notifications: VecDeque::new(),
             pipelines: false,
         }
     }
@@ -74,11 +68,6 @@ impl Connection {
     /// Whether several requests may travel together.
     pub fn pipelines(&self) -> bool {
         self.pipelines
-    }
-
-    /// The notifications that came.
-    pub fn notifications(&mut self) -> Vec<Vec<u8>> {
-        self.notifications.drain(..).collect()
     }
 
     /// A bare acknowledgement: what some stubs want to see first.
@@ -137,9 +126,14 @@ impl Connection {
         Ok(replies)
     }
 
+    /// What ends a wait that begins now. One that was set before belongs to somebody who is gone.
+    fn flag(&self) -> Cancel {
+        if self.cancel.is_set() { Cancel::new() } else { self.cancel.clone() }
+    }
+
     /// The next packet, which must come within the time for a reply. With acknowledgements the request is repeated once.
     fn reply(&mut self) -> Result<Vec<u8>> {
-        let cancel = self.cancel.clone();
+        let cancel = self.flag();
         for again in [true, false] {
             match self.receive(Instant::now() + self.timeout, &cancel)? {
                 Some(reply) => return Ok(reply),
@@ -202,11 +196,8 @@ impl Connection {
             }
             match event {
                 Some(Event::Packet(payload)) => return Ok(Some(payload)),
-                Some(Event::Notification(payload)) => {
-                    if self.notifications.len() < NOTIFICATIONS {
-                        self.notifications.push_back(payload);
-                    }
-                }
+                // Only who asked for events of single threads needs to know.
+                Some(Event::Notification(_)) => {}
                 Some(Event::TooLong) => {
                     return Err(Error::new(Kind::Protocol, "the stub sent a packet longer than any may be"));
                 }
@@ -224,7 +215,7 @@ impl Connection {
         if self.owed > OWED {
             return Err(Error::new(Kind::Closed, "the stub has stopped answering"));
         }
-        let cancel = self.cancel.clone();
+        let cancel = self.flag();
         let deadline = Instant::now() + self.timeout;
         while self.owed > 0 {
             match self.receive(deadline, &cancel)? {

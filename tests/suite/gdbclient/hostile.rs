@@ -16,7 +16,9 @@ fn stub(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> String {
         while let Ok(count @ 1..) = stream.read(&mut piece) {
             input.extend_from_slice(&piece[..count]);
             while let Some(start) = input.iter().position(|byte| *byte == b'$') {
-                let Some(end) = input[start..].iter().position(|byte| *byte == b'#').map(|at| start + at) else { break };
+                let Some(end) = input[start..].iter().position(|byte| *byte == b'#').map(|at| start + at) else {
+                    break;
+                };
                 if input.len() < end + 3 {
                     break;
                 }
@@ -63,9 +65,14 @@ fn a_stub_that_says_yes_to_everything_is_not_believed() {
 
 #[test]
 fn damaged_descriptions_cost_nothing_but_themselves() {
-    for description in
-        ["l<target><reg name=\"", "l<target><xi:include href=\"target.xml\"/></target>", "m", "E01", "l<target/>", "l&&&"]
-    {
+    for description in [
+        "l<target><reg name=\"",
+        "l<target><xi:include href=\"target.xml\"/></target>",
+        "m",
+        "E01",
+        "l<target/>",
+        "l&&&",
+    ] {
         let uri = stub(move |packet| match packet.as_bytes() {
             b"?" => b"T05thread:1;".to_vec(),
             b"g" => "22".repeat(536).into_bytes(),
@@ -100,7 +107,9 @@ fn escapes_do_not_reach_the_terminal() {
         b"qfThreadInfo" => b"m1".to_vec(),
         b"qRcmd,78" => b"O1b5b33316d7265640a".to_vec(),
         _ if packet.starts_with("qSupported") => b"PacketSize=4000;qXfer:threads:read+;\x1b[31m+".to_vec(),
-        _ if packet.starts_with("qXfer:threads") => b"l<threads><thread id=\"1\" name=\"&#27;[31mred\"/></threads>".to_vec(),
+        _ if packet.starts_with("qXfer:threads") => {
+            b"l<threads><thread id=\"1\" name=\"&#27;[31mred\"/></threads>".to_vec()
+        }
         _ => Vec::new(),
     });
     let (out, err) = debug(&uri, "dpt; =!features; =!pkt zz");

@@ -168,6 +168,15 @@ fn debug(uri: &str, line: &str) -> (String, String) {
     (out, err)
 }
 
+/// Waits for a socket.
+fn appears(path: &Path) {
+    let end = Instant::now() + PATIENCE;
+    while !path.exists() {
+        assert!(Instant::now() < end, "{} does not appear", path.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Every piece is in the text, in this order.
 #[track_caller]
 fn in_order(text: &str, pieces: &[&str]) {

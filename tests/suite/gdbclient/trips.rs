@@ -12,7 +12,8 @@ fn trips(out: &str) -> Vec<u64> {
 fn connecting_and_stepping_cost_few_round_trips() {
     let Some(program) = fixture("cc", &["-no-pie"]).filter(|_| has("gdbserver")) else { return };
     let (_stub, uri) = Stub::gdbserver(&program, &["r"]);
-    let line = "dr=~?; px 64; =!traffic; ds; dr=~?; pd 4; px 64 @ rsp; =!traffic; ds 10; =!traffic; px 64; dr=~?; =!traffic";
+    let line =
+        "dr=~?; px 64; =!traffic; ds; dr=~?; pd 4; px 64 @ rsp; =!traffic; ds 10; =!traffic; px 64; dr=~?; =!traffic";
     let (out, err) = debug(&uri, line);
     let [connected, stepped, ten, again] = trips(&out)[..] else { panic!("{out}{err}") };
     assert!(connected <= 7, "{connected} round trips until registers and code are shown: {out}");
