@@ -61,17 +61,16 @@ pub fn rsp_client(data: &[u8]) {
             return;
         }
     }
-    // Behind the last reply the line has ended, so that nothing waits.
+    // Behind the last reply the line has ended, so that nothing waits; what the client sends is taken all the same.
     let _ = remora::link::Link::finish(&mut far);
-    drop(far);
-    let connection = Connection::new(Box::new(near), Duration::from_millis(50), Cancel::new());
+    let connection = Connection::new(Box::new(near), Duration::from_millis(2), Cancel::new());
     let Ok(mut target) = Gdb::open(connection, Reach::default(), None) else { return };
     let Some(thread) = target.current() else { return };
     let _ = (target.threads(None), target.read_set(thread, 0), target.maps(thread.process));
     let _ = target.read_memory(thread.process, 0x1000, &mut [0; 64]);
     let _ = (target.modules(thread.process), target.insert(&Spec::at(0x1000)));
     if target.resume(&[Resume::ALL]).is_ok() {
-        let _ = target.wait(Some(Instant::now() + Duration::from_millis(50)), &Cancel::new());
+        let _ = target.wait(Some(Instant::now() + Duration::from_millis(5)), &Cancel::new());
     }
 }
 

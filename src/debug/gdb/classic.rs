@@ -62,7 +62,6 @@ pub fn layout(architecture: Option<&str>, bytes: usize) -> (&'static str, Vec<De
         Family::Mips => ("mips", numbers(MIPS, wide(38 * 8))),
         Family::RiscV => (if bytes >= 33 * 8 { "riscv:rv64" } else { "riscv:rv32" }, numbers(RISCV, wide(33 * 8))),
         _ if architecture.is_none() => match bytes {
-            164 => ("aarch64", Vec::new()),
             168 => ("arm", rows(ARM)),
             264 | 788 => (if bytes == 264 { "riscv:rv64" } else { "aarch64" }, Vec::new()),
             _ if bytes >= 500 => ("i386:x86-64", rows(WIDE_X86)),

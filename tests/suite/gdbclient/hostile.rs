@@ -24,7 +24,13 @@ fn stub(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> String {
                 }
                 let packet = String::from_utf8_lossy(&input[start + 1..end]).into_owned();
                 input.drain(..end + 3);
-                let reply = answer(&packet);
+                let mut reply = Vec::new();
+                for byte in answer(&packet) {
+                    match byte {
+                        b'#' | b'$' | b'}' => reply.extend([b'}', byte ^ 0x20]),
+                        _ => reply.push(byte),
+                    }
+                }
                 let sum = reply.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
                 let frame = [b"+$".as_slice(), &reply, format!("#{sum:02x}").as_bytes()].concat();
                 if stream.write_all(&frame).is_err() {
@@ -41,7 +47,7 @@ fn the_oldest_packets_are_enough() {
     // A board: registers by `g`, memory by `m`, steps by `s`, and nothing else.
     let uri = stub(|packet| match packet.as_bytes() {
         b"?" => b"S05".to_vec(),
-        b"g" => "00".repeat(164).into_bytes(),
+        b"g" => "00".repeat(168).into_bytes(),
         b"s" | b"c" => b"S05".to_vec(),
         [b'm', ..] => b"90909090".to_vec(),
         _ => Vec::new(),
@@ -112,7 +118,8 @@ fn escapes_do_not_reach_the_terminal() {
         }
         _ => Vec::new(),
     });
-    let (out, err) = debug(&uri, "dpt; =!features; =!pkt zz");
+    let (out, err) = debug(&uri, "dpt; =!features; =!monitor x; =!pkt zz");
+    assert!(out.contains("[31mred"), "{out:?}{err:?}");
     assert!(!out.contains('\x1b') && !err.contains('\x1b'), "{out:?}{err:?}");
 }
 

@@ -16,7 +16,7 @@ fn connecting_and_stepping_cost_few_round_trips() {
         "dr=~?; px 64; =!traffic; ds; dr=~?; pd 4; px 64 @ rsp; =!traffic; ds 10; =!traffic; px 64; dr=~?; =!traffic";
     let (out, err) = debug(&uri, line);
     let [connected, stepped, ten, again] = trips(&out)[..] else { panic!("{out}{err}") };
-    assert!(connected <= 7, "{connected} round trips until registers and code are shown: {out}");
+    assert!(connected <= 6, "{connected} round trips until registers and code are shown: {out}");
     assert!(stepped - connected <= 2, "{} round trips for a step with its screen", stepped - connected);
     assert!(ten - stepped <= 12, "{} round trips for ten steps", ten - stepped);
     assert_eq!(again, ten, "what is known is not asked for again");
