@@ -9,6 +9,9 @@ pub struct Uri {
     scheme_end: Option<usize>,
 }
 
+/// Schemes behind which no `//` is needed: what follows is no place in a network.
+const BARE: [&str; 2] = ["gdb+pipe", "gdb+serial"];
+
 impl Uri {
     /// Splits `text` at its first `://` when what stands before is a scheme (letters, digits, `+`, `-`, `.`).
     /// `-` (and the later dialect's `=`) is `malloc://512`.
@@ -19,6 +22,8 @@ impl Uri {
             scheme.starts_with(|c: char| c.is_ascii_alphabetic())
                 && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
         });
+        let bare = || BARE.iter().find(|scheme| text.strip_prefix(**scheme).is_some_and(|rest| rest.starts_with(':')));
+        let scheme_end = bare().map(|scheme| scheme.len()).or(scheme_end);
         Uri { text: text.to_string(), scheme_end }
     }
 
@@ -30,7 +35,10 @@ impl Uri {
     /// The text after `://`, or the whole path.
     pub fn rest(&self) -> &str {
         match self.scheme_end {
-            Some(end) => &self.text[end + 3..],
+            Some(end) => {
+                let rest = &self.text[end + 1..];
+                rest.strip_prefix("//").unwrap_or(rest)
+            }
             None => &self.text,
         }
     }
@@ -104,6 +112,10 @@ mod tests {
         assert_eq!(Uri::parse("/bin/ls").scheme(), None);
         assert_eq!(Uri::parse("a b://c").scheme(), None);
         assert_eq!(Uri::parse("-").as_str(), "malloc://512");
+        let pipe = Uri::parse("gdb+pipe:ssh h x://y");
+        assert_eq!((pipe.scheme(), pipe.rest()), (Some("gdb+pipe"), "ssh h x://y"));
+        assert_eq!(Uri::parse("gdb+pipe://ssh").rest(), "ssh");
+        assert_eq!(Uri::parse("gdb+pip").scheme(), None);
     }
 
     #[test]

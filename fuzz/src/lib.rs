@@ -33,11 +33,47 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("corefile", corefile),
     ("lines", lines),
     ("rsp", rsp),
+    ("rsp_client", rsp_client),
     ("condition", condition),
     ("http", http),
     ("disasm", disasm),
     ("analysis", analysis),
 ];
+
+/// A whole conversation of the client with a stub that says `data`: it ends, whatever that is.
+pub fn rsp_client(data: &[u8]) {
+    use remora::debug::gdb::{Gdb, Reach};
+    use remora::debug::{Resume, Spec, Target};
+    use remora::link::gdb::Connection;
+    use remora::protocol::rsp::description::{self, Description};
+
+    if let Ok(text) = std::str::from_utf8(data) {
+        let documents = std::collections::BTreeMap::from([("a.xml".to_string(), text.to_string())]);
+        let _ = (Description::parse(text, &documents), description::threads(text));
+        let _ = (description::libraries(text), description::memory(text));
+    }
+    let (near, mut far) = remora::link::memory::pair(Duration::ZERO);
+    // Replies are cut at zeros, and framed so that they arrive.
+    for reply in data.split(|byte| *byte == 0).take(256) {
+        let body: Vec<u8> = reply.iter().copied().filter(|byte| !b"#$".contains(byte)).collect();
+        let sum = body.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+        let frame = [b"+$", body.as_slice(), format!("#{sum:02x}").as_bytes()].concat();
+        if far.write_all(&frame).is_err() {
+            return;
+        }
+    }
+    // Behind the last reply the line has ended, so that nothing waits; what the client sends is taken all the same.
+    let _ = remora::link::Link::finish(&mut far);
+    let connection = Connection::new(Box::new(near), Duration::from_millis(2), Cancel::new());
+    let Ok(mut target) = Gdb::open(connection, Reach::default(), None) else { return };
+    let Some(thread) = target.current() else { return };
+    let _ = (target.threads(None), target.read_set(thread, 0), target.maps(thread.process));
+    let _ = target.read_memory(thread.process, 0x1000, &mut [0; 64]);
+    let _ = (target.modules(thread.process), target.insert(&Spec::at(0x1000)));
+    if target.resume(&[Resume::ALL]).is_ok() {
+        let _ = target.wait(Some(Instant::now() + Duration::from_millis(5)), &Cancel::new());
+    }
+}
 
 /// The heads of HTTP requests, as odd clients send them.
 pub fn http(data: &[u8]) {

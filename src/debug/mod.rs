@@ -17,6 +17,7 @@ pub mod breakpoint;
 pub mod condition;
 pub mod core;
 pub mod event;
+pub mod gdb;
 pub mod launch;
 pub mod modules;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -159,6 +160,25 @@ impl Map {
     /// Whether `address` lies in it.
     pub fn contains(&self, address: u64) -> bool {
         (self.start..self.end).contains(&address)
+    }
+
+    /// Reads a line of `/proc/PID/maps` (`proc_pid_maps(5)`).
+    pub fn parse(line: &str) -> Option<Map> {
+        let mut fields = line.splitn(6, ' ');
+        let (start, end) = fields.next()?.split_once('-')?;
+        let letters = fields.next()?.as_bytes();
+        let offset = fields.next()?;
+        let (_device, _inode) = (fields.next()?, fields.next()?);
+        let name = fields.next().unwrap_or_default().trim_start();
+        let has = |at: usize, letter: u8| letters.get(at) == Some(&letter);
+        Some(Map {
+            start: u64::from_str_radix(start, 16).ok()?,
+            end: u64::from_str_radix(end, 16).ok()?,
+            protection: Protection { read: has(0, b'r'), write: has(1, b'w'), execute: has(2, b'x') },
+            shared: has(3, b's'),
+            offset: u64::from_str_radix(offset, 16).ok()?,
+            name: Some(name.to_string()).filter(|name| !name.is_empty()),
+        })
     }
 }
 
@@ -462,6 +482,17 @@ pub trait Target: Send {
                 return self.take_stop();
             }
         }
+    }
+
+    /// What programs said through the target since this was last asked: text of theirs, which may hold terminal
+    /// escapes.
+    fn take_output(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// What is added to the addresses in the file of the program that `process` runs; 0 for one at fixed addresses.
+    fn program_bias(&mut self, process: ProcessId) -> Result<u64> {
+        Ok(self.modules(process)?.first().map_or(0, |module| module.bias))
     }
 
     /// Whether a thread runs.

@@ -5,6 +5,7 @@
 pub mod credentials;
 pub mod dial;
 pub mod framed;
+pub mod gdb;
 pub mod memory;
 pub mod private;
 pub mod rap;

@@ -34,6 +34,13 @@ impl Core {
     /// # Errors
     /// When the device fails.
     pub fn load(&mut self, fd: u32, load: Load) -> Result<Option<u64>> {
+        if self.io.descriptor_mut(fd)?.device().target().is_some() {
+            // Memory of a process, not a file; what lies at its address 0 is no header.
+            self.io.map_whole(fd, load.address.unwrap_or(0))?;
+            // Without the names of its program a process can be debugged all the same.
+            let _ = self.name_program(fd);
+            return Ok(None);
+        }
         let wanted = load.address.or_else(|| match self.config.get("bin.baddr") {
             Some(Value::Address(base)) if *base != u64::MAX => Some(*base),
             _ => None,
@@ -74,8 +81,9 @@ impl Core {
         });
         let Some(layout) = layout else { return };
         let arch = match layout.architecture.as_str() {
-            "i386" | "i386:x86-64" => "x86",
-            "aarch64" | "arm" => "arm",
+            name if name.starts_with("i386") => "x86",
+            name if name.starts_with("aarch64") || name.starts_with("arm") => "arm",
+            name if name.starts_with("powerpc") => "ppc",
             other => other.split(':').next().unwrap_or(other),
         };
         self.set_known("asm.arch", Value::Text(arch.to_string()));

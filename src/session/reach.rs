@@ -76,18 +76,22 @@ impl View {
         let touches = match scheme {
             None => Touches::Files,
             // Nobody claims it: the error about that is the better one.
+            // A path in place of a host is a socket of this machine.
+            Some("gdb") if uri.rest().starts_with('/') => Touches::DebuggerFile,
             Some(scheme) => plugin::find(scheme).map_or(Touches::Nothing, |plugin| plugin.touches),
         };
         let needed = match touches {
             Touches::Nothing | Touches::Network => needed,
             Touches::Files | Touches::Program => needed.and(Permissions::FILES),
-            Touches::Processes => needed.and(Permissions::DEBUG),
+            Touches::Processes | Touches::Debugger => needed.and(Permissions::DEBUG),
+            Touches::DebuggerFile => needed.and(Permissions::DEBUG).and(Permissions::FILES),
+            Touches::Command => needed.and(Permissions::DEBUG).and(Permissions::EXEC),
         };
         let shown = scheme.map_or_else(|| "opening a file".to_string(), |scheme| format!("{scheme}://"));
         self.permissions.require(needed, &shown)?;
         match touches {
-            Touches::Network => self.may_connect(scheme.unwrap_or_default()),
-            Touches::Program | Touches::Processes => self.unrooted(&shown),
+            Touches::Network | Touches::Debugger => self.may_connect(scheme.unwrap_or_default()),
+            Touches::Program | Touches::Processes | Touches::DebuggerFile | Touches::Command => self.unrooted(&shown),
             _ => Ok(()),
         }
     }
@@ -246,6 +250,13 @@ mod tests {
         assert!(!allowed(&view("read,files"), "rap://h:1/", Access::R));
         assert!(allowed(&view("read"), "raps://h:1/", Access::R));
         assert!(allowed(&View::default(), "rap://h:1/", Access::RWX));
+        assert!(allowed(&View::default(), "gdb+pipe:ssh h gdbserver - x", Access::RWX));
+        assert!(!allowed(&view("read"), "gdb://h:1", Access::R));
+        assert!(!allowed(&view("read,debug"), "gdb://h:1", Access::R), "the scheme is not allowed");
+        assert!(!allowed(&view("read,debug"), "gdb:///run/x", Access::R));
+        assert!(allowed(&view("read,debug,files"), "gdb:///run/x", Access::R));
+        assert!(!allowed(&view("read,debug,files"), "gdb+pipe:id", Access::R));
+        assert!(allowed(&view("read,debug,exec"), "gdb+pipe:id", Access::R));
         let here = tempfile::tempdir().unwrap();
         let root = std::sync::Arc::new(crate::io::Root::open(here.path()).unwrap());
         let rooted = View { reach: Reach { root: Some(root), schemes: None }, ..View::default() };

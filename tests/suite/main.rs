@@ -16,6 +16,7 @@ mod flags;
 mod hostile;
 mod info;
 mod gdb;
+mod gdbclient;
 mod interop;
 mod interop_table;
 mod json;

@@ -76,6 +76,17 @@ pub fn debuggers(absent: &mut Vec<String>) {
     packaged("gdbserver", &["gdbserver"], absent);
 }
 
+/// Makes stubs of gdb's protocol available to tests, and the compilers for what they run.
+pub fn stubs(absent: &mut Vec<String>) {
+    packaged("lldb-server-14", &["lldb-14"], absent);
+    packaged("qemu-aarch64", &["qemu-user"], absent);
+    packaged("qemu-system-x86_64", &["qemu-system-x86"], absent);
+    packaged("vgdb", &["valgrind"], absent);
+    packaged("rr", &["rr"], absent);
+    packaged("aarch64-linux-gnu-gcc", &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"], absent);
+    packaged("riscv64-linux-gnu-gcc", &["gcc-riscv64-linux-gnu", "libc6-dev-riscv64-cross"], absent);
+}
+
 /// Makes the disassemblers of binutils for other machines available to tests.
 pub fn binutils(absent: &mut Vec<String>) {
     for machine in ["aarch64-linux-gnu", "arm-linux-gnueabihf", "mips-linux-gnu", "riscv64-linux-gnu"] {

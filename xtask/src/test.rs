@@ -16,6 +16,7 @@ pub fn run() -> Result<()> {
     peers::binutils(&mut absent);
     crate::samples::fetch(&mut absent);
     peers::debuggers(&mut absent);
+    peers::stubs(&mut absent);
     peers::node(&mut absent);
     peers::curl(&mut absent);
     peers::browser(&mut absent);

@@ -8,9 +8,9 @@ use super::{address, number};
 use crate::commands::script::capture::Capture;
 use crate::error::{Error, Kind, Result};
 use crate::output::{Executor, Item, Mode, Out, Outcome, Style};
-use crate::session::Session;
 use crate::session::context::Args;
 use crate::session::hosts::{self, Connected, Host, Line};
+use crate::session::{Permissions, Session};
 
 /// A host, as `=` lists it.
 #[derive(Serialize)]
@@ -198,8 +198,12 @@ pub fn system(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<(
     let Some(fd) = core.io.current() else {
         return Err(Error::new(Kind::NotFound, "no file is open").hint("'o' opens one"));
     };
-    let mut device = core.io.lend(fd)?;
     let uri = core.io.descriptor(fd)?.uri.clone();
+    // Who commands a stub commands its processes, and nobody asks who it is there.
+    if uri.starts_with("gdb") {
+        session.view.permissions.require(Permissions::DEBUG, "=!")?;
+    }
+    let mut device = core.io.lend(fd)?;
     drop(core);
     let mut ended = None;
     let outcome = match device.executor() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use crate::debug::{Descriptor, Map, ProcessId, Protection, ThreadId};
+use crate::debug::{Descriptor, Map, ProcessId, ThreadId};
 use crate::error::{Error, Kind, Result};
 
 use super::sys::Tid;
@@ -152,26 +152,7 @@ pub fn maps(process: ProcessId) -> Result<Vec<Map>> {
         let kind = if error.kind() == std::io::ErrorKind::NotFound { Kind::NotFound } else { Kind::System };
         Error::new(kind, format!("cannot read the maps of the process {process}: {}", crate::error::plain(&error)))
     })?;
-    Ok(String::from_utf8_lossy(&text).lines().filter_map(map).collect())
-}
-
-/// A line of `/proc/PID/maps`.
-fn map(line: &str) -> Option<Map> {
-    let mut fields = line.splitn(6, ' ');
-    let (start, end) = fields.next()?.split_once('-')?;
-    let letters = fields.next()?.as_bytes();
-    let offset = fields.next()?;
-    let (_device, _inode) = (fields.next()?, fields.next()?);
-    let name = fields.next().unwrap_or_default().trim_start();
-    let has = |at: usize, letter: u8| letters.get(at) == Some(&letter);
-    Some(Map {
-        start: u64::from_str_radix(start, 16).ok()?,
-        end: u64::from_str_radix(end, 16).ok()?,
-        protection: Protection { read: has(0, b'r'), write: has(1, b'w'), execute: has(2, b'x') },
-        shared: has(3, b's'),
-        offset: u64::from_str_radix(offset, 16).ok()?,
-        name: Some(name.to_string()).filter(|name| !name.is_empty()),
-    })
+    Ok(String::from_utf8_lossy(&text).lines().filter_map(Map::parse).collect())
 }
 
 #[cfg(test)]
@@ -180,13 +161,14 @@ mod tests {
 
     #[test]
     fn lines_of_maps_are_understood() {
-        let found = map("7f00-8f00 r-xp 00001000 08:01 42                         /usr/lib/with blank.so").unwrap();
+        let found =
+            Map::parse("7f00-8f00 r-xp 00001000 08:01 42                         /usr/lib/with blank.so").unwrap();
         assert_eq!((found.start, found.end, found.offset), (0x7f00, 0x8f00, 0x1000));
         assert_eq!((found.protection.to_string().as_str(), found.shared), ("r-x", false));
         assert_eq!(found.name.as_deref(), Some("/usr/lib/with blank.so"));
-        let found = map("0-1000 ---s 00000000 00:00 0 ").unwrap();
+        let found = Map::parse("0-1000 ---s 00000000 00:00 0 ").unwrap();
         assert_eq!((found.name, found.shared), (None, true));
-        assert!(map("nonsense").is_none() && map("").is_none());
+        assert!(Map::parse("nonsense").is_none() && Map::parse("").is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod core;
 pub mod debug;
 pub mod fd;
 pub mod file;
+pub mod gdb;
 pub mod gzip;
 pub mod hex;
 pub mod ihex;
@@ -54,6 +55,12 @@ pub enum Touches {
     Network,
     /// Processes of this machine.
     Processes,
+    /// Processes of other machines, by a socket.
+    Debugger,
+    /// The same, by a file of this machine.
+    DebuggerFile,
+    /// The same, by a program that is started for it.
+    Command,
 }
 
 /// Every plugin. Plain paths go to the first.
@@ -71,6 +78,9 @@ pub const PLUGINS: &[&Plugin] = &[
     &debug::PLUGIN,
     &core::PLUGIN,
     &process::PLUGIN,
+    &gdb::PLUGIN,
+    &gdb::PIPE,
+    &gdb::SERIAL,
 ];
 
 /// The plugin that claims `scheme`.

@@ -6,6 +6,7 @@
 //! Source: the appendix "GDB Remote Serial Protocol" of GDB's manual, and LLDB's "GDB remote protocol extensions".
 
 pub mod breakpoint;
+pub mod description;
 pub mod file;
 pub mod link;
 pub mod memory;

@@ -7,6 +7,7 @@ use super::names::system_call;
 use super::{Debugged, debugged, names, pending};
 use crate::debug::{Fork, Reason, Resume, Settings, State, Stop, WatchAccess, signals};
 use crate::error::{Error, Kind, Result};
+use crate::output::printer::Printer;
 use crate::output::{Cancel, Executor, Out};
 use crate::session::{Core, Session, Value, View, config};
 
@@ -94,7 +95,15 @@ fn go(
             }
             Err(error) => return Err(error),
         }
-        let stop = session.with(|core, view| debugged(core, view)?.target.take_stop())?;
+        let (stop, said) = session.with(|core, view| {
+            let target = debugged(core, view)?.target;
+            Ok::<_, Error>((target.take_stop()?, target.take_output()))
+        })?;
+        if !said.is_empty() {
+            let mut printer = Printer::default();
+            printer.push(&said, out)?;
+            printer.finish(out)?;
+        }
         if stop.is_some() {
             return Ok(stop);
         }
