@@ -273,8 +273,6 @@ fn number(text: &str) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn a_number_of_its_own_chooses_the_host() {
         let address = |text| super::address(text, |id| id < 2);

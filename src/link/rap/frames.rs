@@ -135,7 +135,10 @@ impl Channel {
     /// [`Kind::Closed`] when the end of the connection has come.
     pub fn look(&mut self, framed: &mut Framed) -> Result<()> {
         let outcome = framed.poll();
-        while self.turn.is_empty() && self.rest == 0 && matches!(Head::answer(framed.arrived(), rap2::FRAME), Ok(Some(_))) {
+        while self.turn.is_empty()
+            && self.rest == 0
+            && matches!(Head::answer(framed.arrived(), rap2::FRAME), Ok(Some(_)))
+        {
             let Some(head) = Head::answer(framed.arrived(), rap2::FRAME)? else { break };
             if head.id != 0 || framed.arrived().len() < rap2::HEAD + head.length {
                 break;
@@ -161,7 +164,12 @@ impl Channel {
         Ok(id)
     }
 
-    pub(super) fn send_aside(&mut self, framed: &mut Framed, request: &Request<'_>, patience: Option<Duration>) -> Result<()> {
+    pub(super) fn send_aside(
+        &mut self,
+        framed: &mut Framed,
+        request: &Request<'_>,
+        patience: Option<Duration>,
+    ) -> Result<()> {
         let id = self.send(framed, request)?;
         self.asides.push(id);
         framed.flush(patience)

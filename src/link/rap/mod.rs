@@ -115,7 +115,8 @@ impl Client {
         let peer = Peer { capabilities: None, frames: false, size: None };
         let past = Traffic::default();
         let compression = Compression::default();
-        let mut client = Client { dial, target, line: None, peer, past, compression, outcome: None, seek: None, left: None };
+        let mut client =
+            Client { dial, target, line: None, peer, past, compression, outcome: None, seek: None, left: None };
         let cancel = client.target.cancel.clone();
         client.establish(&cancel)?;
         Ok(client)

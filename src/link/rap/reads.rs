@@ -279,10 +279,7 @@ impl Channel {
     /// Sends more of the planned reads when there is room for some, so that the line stays full.
     fn top_up(&mut self, framed: &mut Framed, patience: Option<Duration>) -> Result<()> {
         let room = WINDOW - self.ahead.bytes;
-        if self.ahead.plan.is_empty()
-            || self.ahead.turning
-            || (room < WINDOW / 8 && !self.ahead.asked.is_empty())
-        {
+        if self.ahead.plan.is_empty() || self.ahead.turning || (room < WINDOW / 8 && !self.ahead.asked.is_empty()) {
             return Ok(());
         }
         let packed = self.packs();

@@ -169,12 +169,7 @@ impl<S: Side> Stream<S> {
         io::Error::new(ErrorKind::InvalidData, error)
     }
 
-    fn take_apart(
-        &mut self,
-        pieces: &mut [IoSliceMut<'_>],
-        count: &mut usize,
-        say: Say<'_>,
-    ) -> io::Result<Next> {
+    fn take_apart(&mut self, pieces: &mut [IoSliceMut<'_>], count: &mut usize, say: Say<'_>) -> io::Result<Next> {
         let room: usize = pieces.iter().map(|piece| piece.len()).sum();
         loop {
             let UnbufferedStatus { mut discard, state, .. } =
@@ -193,9 +188,7 @@ impl<S: Side> Stream<S> {
                         }
                     }
                 },
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(&mut data, &mut self.outgoing, &mut self.queued)
-                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, &mut self.outgoing, &mut self.queued),
                 Ok(ConnectionState::TransmitTlsData(data)) => {
                     // It stands in line, and leaves before anything else does.
                     data.done();

@@ -153,7 +153,11 @@ impl State<'_> {
         match self.fill(place, ranges, &mut queue[answer.data..]) {
             Ok(counts) => {
                 self.seat.gate.count_read(counts.iter().map(|count| u64::from(*count)).sum());
-                if packed { answer.finish_packed(queue, ranges, &counts) } else { answer.finish(queue, ranges, &counts) }
+                if packed {
+                    answer.finish_packed(queue, ranges, &counts)
+                } else {
+                    answer.finish(queue, ranges, &counts)
+                }
             }
             Err(error) => {
                 answer.abandon(queue);
