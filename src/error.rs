@@ -20,6 +20,10 @@ pub enum Kind {
     NotFound,
     /// The device, the map, the file system or the client's permissions refuse it.
     Permission,
+    /// A peer does not let us in: a token or a certificate is missing, or the wrong one.
+    Credentials,
+    /// A peer does not show who it is, or shows to be somebody else.
+    Untrusted,
     /// A URI whose scheme no plugin claims.
     UnknownScheme,
     /// Nobody answers at an address.

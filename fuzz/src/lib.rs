@@ -390,6 +390,12 @@ pub fn rap2(data: &[u8]) {
         }
     }
     let _ = (Stat::parse(data), Ran::parse(data));
+    for asked in [&[1 << 20][..], &[16, 0, 64 << 10], &[]] {
+        if let Ok((counts, bytes)) = remora::protocol::rap2::unpack(data, asked) {
+            assert!(counts.iter().zip(asked).all(|(count, length)| count <= length));
+            assert_eq!(bytes.len(), counts.iter().map(|count| *count as usize).sum::<usize>());
+        }
+    }
 }
 
 /// GDB's protocol, as a server and as a client take it apart: the stream, then every packet as a request and as each

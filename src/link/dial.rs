@@ -1,10 +1,11 @@
 //! The connect chain: tcp or a Unix socket, then TLS. Each step wraps the link of the one before.
 
 use std::io::{self, IoSliceMut, Read, Write};
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::rap::Compression;
 use super::tls::{Connected, Fingerprint, FirstUse, Identity, Trust};
 use super::{Breaker, Link, Token, credentials, private, tcp, tls, unix};
 use crate::error::{Error, Kind, Result};
@@ -99,6 +100,8 @@ pub struct Security {
     pub token_file: Option<PathBuf>,
     /// The connection is made for somebody else, who must not borrow this account's token or its own servers' trust.
     pub anonymous: bool,
+    /// When bytes are asked for in compressed form, by protocols that can.
+    pub compression: Compression,
 }
 
 /// Connects to `place` within `timeout` (for each step). A certificate trusted because its host is new is returned for
@@ -220,6 +223,12 @@ impl Link for Welcome {
     }
     fn descriptor(&self) -> Option<RawFd> {
         self.link.descriptor()
+    }
+    fn pollable(&self) -> Option<BorrowedFd<'_>> {
+        self.link.pollable()
+    }
+    fn trim(&mut self) {
+        self.link.trim();
     }
 }
 

@@ -279,7 +279,7 @@ impl Framed {
     }
 
     /// Puts the next bytes into `buffer`, as many as there are after at most one wait.
-    fn receive_some(&mut self, buffer: &mut [u8], patience: Option<Duration>) -> Result<usize> {
+    pub fn receive_some(&mut self, buffer: &mut [u8], patience: Option<Duration>) -> Result<usize> {
         let here = buffer.len().min(self.end - self.start);
         if here > 0 {
             buffer[..here].copy_from_slice(&self.input[self.start..self.start + here]);
@@ -345,6 +345,7 @@ impl Framed {
             self.input = vec![0; IDLE];
         }
         self.output.shrink_to(IDLE);
+        self.link.trim();
     }
 
     /// Reads once into `buffer` and, behind it, into the free end of the input. Returns how many bytes went into

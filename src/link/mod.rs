@@ -12,7 +12,6 @@ pub mod rap;
 pub mod tcp;
 pub mod tls;
 pub mod unix;
-mod wide;
 
 use std::io::{self, Read, Write};
 use std::os::fd::{BorrowedFd, RawFd};
@@ -65,6 +64,9 @@ pub trait Link: Read + Write + Send {
     fn pollable(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    /// Gives back memory that only busy moments need.
+    fn trim(&mut self) {}
 }
 
 impl Link for Box<dyn Link> {
@@ -94,6 +96,9 @@ impl Link for Box<dyn Link> {
     }
     fn pollable(&self) -> Option<BorrowedFd<'_>> {
         (**self).pollable()
+    }
+    fn trim(&mut self) {
+        (**self).trim();
     }
 }
 

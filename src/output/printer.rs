@@ -1,5 +1,6 @@
 //! What a peer prints, as it comes: line by line, and nothing in it that could steer a terminal.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use crate::error::Result;
@@ -99,10 +100,31 @@ impl Write for Short {
     }
 }
 
+/// A line as it can be shown: without the colours that some peers send whoever asks, and with everything else that a
+/// terminal would obey made visible.
 fn shown(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
+    let text = plain(&text);
     let cells: Vec<_> = text.split('\t').map(visible).collect();
     cells.join("\t")
+}
+
+/// `text` without the sequences that choose colours (ECMA-48, SGR).
+fn plain(text: &str) -> Cow<'_, str> {
+    const START: &str = "\x1b[";
+    if !text.contains(START) {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split(START);
+    let mut plain = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';' || c == ':');
+        match rest.strip_prefix('m') {
+            Some(rest) => plain.push_str(rest),
+            None => plain.extend([START, part]),
+        }
+    }
+    Cow::Owned(plain)
 }
 
 #[cfg(test)]
@@ -130,7 +152,14 @@ mod tests {
 
     #[test]
     fn nothing_steers_the_terminal() {
-        assert_eq!(printed(&[b"\x1b[31mred\tcell\x07", b"\nlast\xff"]), "\\x1b[31mred\tcell\\x07\nlast\u{fffd}\n");
+        assert_eq!(printed(&[b"\x1b[2Jgone\tcell\x07", b"\nlast\xff"]), "\\x1b[2Jgone\tcell\\x07\nlast\u{fffd}\n");
+    }
+
+    #[test]
+    fn colours_are_left_out() {
+        assert_eq!(printed(&[b"\x1b[38;2;19;161;14m- off", b"set\x1b[0", b"m\n\x1b[mx\x1b[1"]), "- offset\nx\\x1b[1\n");
+        assert_eq!(printed(&[b"\x1b[38;2;1\x1b[0m"]), "\\x1b[38;2;1\n");
+        assert_eq!(printed(&[b"\x1b[3\x1b[1mm"]), "\\x1b[3m\n", "nothing is put together again");
     }
 
     #[test]

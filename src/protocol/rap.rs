@@ -291,7 +291,7 @@ impl Capabilities {
     pub const LEGACY: Capabilities = Capabilities { data: LEGACY_PACKET, command: LEGACY_COMMAND, frame: 0, can: 0 };
     /// This program.
     pub const OURS: Capabilities =
-        Capabilities { data: PACKET, command: COMMAND, frame: rap2::FRAME, can: (2 << Op::Target as u32) - 2 };
+        Capabilities { data: PACKET, command: COMMAND, frame: rap2::FRAME, can: (2 << Op::Packed as u32) - 2 };
 
     /// Reads the answer to the probe: `None` when the peer is an old one. Never more than this program can do.
     pub fn parse(answer: &str) -> Option<Capabilities> {

@@ -4,10 +4,12 @@
 //! fixed size, so a reader can take the body straight to where it belongs. All integers are big-endian. A length
 //! beyond the limit, or a tag that is none, is an error as soon as that byte is there: nothing is collected first.
 
+mod packed;
 mod results;
 
 use crate::error::{Error, Kind, Result};
 
+pub use packed::unpack;
 pub use results::{Ran, ReadAnswer, Stat, number, numbers};
 
 /// First byte of a request.
@@ -51,6 +53,8 @@ pub enum Op {
     Resize = 10,
     /// A message to the process behind a descriptor.
     Target = 11,
+    /// Bytes of many ranges, compressed.
+    Packed = 12,
 }
 
 impl Op {
@@ -67,6 +71,7 @@ impl Op {
         (Op::Ping, "ping"),
         (Op::Resize, "resize"),
         (Op::Target, "target"),
+        (Op::Packed, "packed"),
     ];
 
     fn of(tag: u8) -> Option<Op> {
@@ -120,10 +125,14 @@ pub enum Status {
     Usage = 8,
     /// A third machine behind the server cannot be reached.
     Unreachable = 9,
+    /// It does not let the server in.
+    Credentials = 10,
+    /// It is not who it should be.
+    Untrusted = 11,
 }
 
 impl Status {
-    const ALL: [Status; 10] = [
+    const ALL: [Status; 12] = [
         Status::Ok,
         Status::Failed,
         Status::NotFound,
@@ -134,6 +143,8 @@ impl Status {
         Status::Unsupported,
         Status::Usage,
         Status::Unreachable,
+        Status::Credentials,
+        Status::Untrusted,
     ];
 
     /// What a byte stands for; those of later versions are failures.
@@ -152,6 +163,8 @@ impl Status {
             Kind::Unsupported | Kind::UnknownScheme => Status::Unsupported,
             Kind::Usage | Kind::Syntax | Kind::UnknownCommand | Kind::Expression => Status::Usage,
             Kind::Unreachable | Kind::Closed => Status::Unreachable,
+            Kind::Credentials => Status::Credentials,
+            Kind::Untrusted => Status::Untrusted,
             Kind::Protocol | Kind::Format | Kind::System => Status::Failed,
         }
     }
@@ -168,6 +181,8 @@ impl Status {
             Status::Unsupported => Kind::Unsupported,
             Status::Usage => Kind::Usage,
             Status::Unreachable => Kind::Unreachable,
+            Status::Credentials => Kind::Credentials,
+            Status::Untrusted => Kind::Untrusted,
         }
     }
 }
@@ -240,6 +255,13 @@ pub enum Request<'a> {
     },
     /// These bytes.
     Read {
+        /// Of which one.
+        descriptor: i32,
+        /// At most [`RANGES`].
+        ranges: Vec<Range>,
+    },
+    /// These bytes, compressed where that pays.
+    Packed {
         /// Of which one.
         descriptor: i32,
         /// At most [`RANGES`].
@@ -326,6 +348,7 @@ impl<'a> Request<'a> {
         match self {
             Request::Stat { .. } => Op::Stat,
             Request::Read { .. } => Op::Read,
+            Request::Packed { .. } => Op::Packed,
             Request::Write { .. } => Op::Write,
             Request::Run { .. } => Op::Run,
             Request::Cancel { .. } => Op::Cancel,
@@ -356,7 +379,7 @@ impl<'a> Request<'a> {
         let start = begin(out, REQUEST, id, self.op() as u8);
         match self {
             Request::Stat { descriptor } => out.extend(descriptor.to_be_bytes()),
-            Request::Read { descriptor, ranges } => {
+            Request::Read { descriptor, ranges } | Request::Packed { descriptor, ranges } => {
                 out.extend(descriptor.to_be_bytes());
                 out.extend(counted(ranges.len())?);
                 for range in ranges {
@@ -543,7 +566,7 @@ impl<'a> Fields<'a> {
     fn request(&mut self, op: Op) -> Option<Result<Request<'a>>> {
         Some(Ok(match op {
             Op::Stat => Request::Stat { descriptor: self.i32()? },
-            Op::Read => {
+            Op::Read | Op::Packed => {
                 let (descriptor, count) = (self.i32()?, usize::from(self.u16()?));
                 if count > RANGES {
                     return Some(Err(Error::new(Kind::Limit, format!("{count} ranges in one READ (limit {RANGES})"))));
@@ -554,7 +577,10 @@ impl<'a> Fields<'a> {
                 while let Some((address, length)) = fields.u64().zip(fields.u32()) {
                     ranges.push(Range { address, length });
                 }
-                Request::Read { descriptor, ranges }
+                match op {
+                    Op::Packed => Request::Packed { descriptor, ranges },
+                    _ => Request::Read { descriptor, ranges },
+                }
             }
             Op::Write => Request::Write { descriptor: self.i32()?, address: self.u64()?, data: self.rest() },
             Op::Run => Request::Run { text: self.rest() },

@@ -243,6 +243,12 @@ pub const OPTIONS: &[OptionSpec] = &[
     option("io.va", Bool(true), "addresses are virtual (maps)"),
     option("log.level", Number(5), "how much is logged (accepted for scripts)"),
     option("net.certificate", Text(""), "PEM file with the certificate shown to servers that want one"),
+    choice(
+        "net.compress",
+        Text("auto"),
+        &["auto", "always", "never"],
+        "whether bytes of far files travel compressed; auto: over slow lines that are not encrypted",
+    ),
     option("net.fingerprint", Text(""), "the only certificate accepted of a server: sha256:..."),
     option("net.firstuse", Bool(false), "record and trust the certificate of a new host; on at a prompt"),
     option("net.key", Text(""), "PEM file with the key of net.certificate; empty: in the same file"),

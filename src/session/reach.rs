@@ -7,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::io::plugin::{self, Touches};
 use crate::io::{Access, Beneath, Open};
 use crate::link::Security;
+use crate::link::rap::Compression;
 use crate::link::tls::Fingerprint;
 use crate::output::{Cancel, visible};
 use crate::uri::Uri;
@@ -186,8 +187,13 @@ pub fn security(core: &Core, view: &View) -> Result<Security> {
     };
     let fingerprint = text("net.fingerprint").map(|text| text.parse::<Fingerprint>()).transpose();
     let fingerprint = fingerprint.map_err(|error| error.context("net.fingerprint"))?;
+    let compression = match text("net.compress").as_deref() {
+        Some("always") => Compression::Always,
+        Some("never") => Compression::Never,
+        _ => Compression::Auto,
+    };
     if view.reach.schemes.is_some() {
-        return Ok(Security { fingerprint, anonymous: true, ..Security::default() });
+        return Ok(Security { fingerprint, anonymous: true, compression, ..Security::default() });
     }
     let path = |name| text(name).map(PathBuf::from);
     let identity = match (path("net.certificate"), path("net.key")) {
@@ -207,6 +213,7 @@ pub fn security(core: &Core, view: &View) -> Result<Security> {
         identity,
         token_file: path("net.token.file"),
         anonymous: false,
+        compression,
     })
 }
 

@@ -61,7 +61,7 @@ pub fn hosts(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()
     if args.text.is_empty() || out.mode() != Mode::Text {
         return list(session, out);
     }
-    let (number, line) = address(&args.text)?;
+    let (number, line) = address(&args.text, |id| session.hosts.slot(id).is_ok())?;
     let host = session.hosts.select(number)?;
     if line.is_empty() {
         return Ok(());
@@ -175,7 +175,7 @@ fn standard_input() -> Option<String> {
 
 /// `=<`: the output of a command here goes to a host.
 pub fn push(session: &mut Session, args: &Args, out: &mut Out<'_>) -> Result<()> {
-    let (wanted, line) = address(&args.text)?;
+    let (wanted, line) = address(&args.text, |id| session.hosts.slot(id).is_ok())?;
     if line.is_empty() {
         return Err(
             Error::new(Kind::Usage, "the command whose output is to be sent is missing").hint("usage: =< [<fd>] <cmd>")

@@ -248,15 +248,23 @@ const COMMANDS: &[Command] = &[
 /// What a client needs to listen and to connect from here.
 const SERVE: Permissions = Permissions::FILES.and(Permissions::EXEC);
 
-/// Splits `0 px` into the host's number and the line for it. What does not start with a number of its own is all
-/// line.
-fn address(text: &str) -> Result<(Option<u64>, &str)> {
+/// Splits `0 px` into the host's number and the line for it. In `0px` the digits are that if they number a `known`
+/// host. What does not start with a number is all line, and so is a lone address.
+fn address(text: &str, known: impl Fn(u64) -> bool) -> Result<(Option<u64>, &str)> {
     let text = text.trim();
     let (head, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    if head.is_empty() || !head.bytes().all(|byte| byte.is_ascii_digit()) {
+    let (digits, glued) = head.split_at(head.bytes().take_while(u8::is_ascii_digit).count());
+    if digits.is_empty() {
         return Ok((None, text));
     }
-    Ok((Some(number(head)?), rest.trim_start()))
+    if glued.is_empty() {
+        return Ok((Some(number(head)?), rest.trim_start()));
+    }
+    let is_address = rest.is_empty() && glued.strip_prefix('x').is_some_and(|hex| u64::from_str_radix(hex, 16).is_ok());
+    match digits.parse() {
+        Ok(id) if known(id) && !is_address => Ok((Some(id), &text[digits.len()..])),
+        _ => Ok((None, text)),
+    }
 }
 
 fn number(text: &str) -> Result<u64> {
@@ -265,14 +273,17 @@ fn number(text: &str) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn a_number_of_its_own_chooses_the_host() {
+        let address = |text| super::address(text, |id| id < 2);
         assert_eq!(address("0 px 16").unwrap(), (Some(0), "px 16"));
         assert_eq!(address(" 12").unwrap(), (Some(12), ""));
         assert_eq!(address("s 0x666").unwrap(), (None, "s 0x666"));
         assert_eq!(address("0x10").unwrap(), (None, "0x10"));
+        assert_eq!(address("0p8 4").unwrap(), (Some(0), "p8 4"));
+        assert_eq!(address("1\"s; s\"").unwrap(), (Some(1), "\"s; s\""));
+        assert_eq!(address("0x 16").unwrap(), (Some(0), "x 16"));
+        assert_eq!(address("2p8 4").unwrap(), (None, "2p8 4"), "twice, at the current host");
         assert!(address("99999999999999999999999 s").is_err());
     }
 }

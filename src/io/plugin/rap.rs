@@ -10,7 +10,7 @@ use crate::debug::Launch;
 use crate::error::{Error, Kind, Result};
 use crate::io::{Access, Device, Info, Latency, Open, Read, SearchRequest};
 use crate::link::dial::{Place, dial_with_token};
-use crate::link::rap::{Client, Piece, Sought, Target};
+use crate::link::rap::{Client, Compression, Piece, Sought, Target};
 use crate::output::{Cancel, Executor, visible};
 use crate::uri::Uri;
 
@@ -45,6 +45,11 @@ pub fn connect(uri: &Uri, flags: u8, open: &Open) -> Result<Client> {
         timeout: open.timeout,
         cancel: open.cancel.clone(),
     };
+    // How far bytes shrink tells about them to whoever counts what travels inside TLS.
+    let compression = match (open.security.compression, &place) {
+        (Compression::Auto, Place::Tls(_)) => Compression::Never,
+        (chosen, _) => chosen,
+    };
     let (security, notices, timeout) = (open.security.clone(), open.notices.clone(), open.timeout);
     let dial = move |cancel: &Cancel| {
         let (link, first_use) = dial_with_token(&place, &security, timeout, cancel)?;
@@ -53,7 +58,9 @@ pub fn connect(uri: &Uri, flags: u8, open: &Open) -> Result<Client> {
         }
         Ok(link)
     };
-    Client::connect(Box::new(dial), target)
+    let mut client = Client::connect(Box::new(dial), target)?;
+    client.set_compression(compression);
+    Ok(client)
 }
 
 /// What is to be started over there, when it is a program and not in the usual way.

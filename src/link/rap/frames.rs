@@ -1,66 +1,54 @@
 //! The client's half of rap 2: requests and answers in frames, on a connection whose server speaks them.
 //!
 //! An error of the connection is the outer [`Result`] of these functions: nobody knows what would come next. What the
-//! server refuses is the inner one, and leaves the connection as it was.
+//! server refuses is the inner one, and leaves the connection as it was. Between them is Ctrl-C: it may come anywhere,
+//! so what is still to be heard is counted at every step, and can be skipped later ([`Channel::abandon`]).
 
 use std::collections::VecDeque;
-use std::ops::Range as Addresses;
 use std::time::{Duration, Instant};
 
-use super::{Piece, Share, shares};
+use super::reads::{Ahead, Compression, Pace};
+use super::shares;
 use crate::error::{Error, Kind, Result};
 use crate::link::Framed;
 use crate::output::{Cancel, visible};
-use crate::protocol::rap2::{self, Answer, Head, LATEST, Part, RANGES, Ran, Range, Request, Stat, Status};
+use crate::protocol::rap2::{self, Answer, Head, LATEST, Part, Ran, Request, Stat, Status};
 
-/// Bytes that may be under way to us: as much as a fast line of 100 ms holds. They go from the line straight to where
-/// they belong, so this is no memory of ours.
-const WINDOW: usize = 24 << 20;
 /// Bytes under way to the server, which are copied once.
 const WRITE_WINDOW: usize = 4 << 20;
-/// Bytes of one answer to a reader who reads on and on: the server works on the next while this one travels.
-const STREAM: u32 = 256 << 10;
-/// Bytes of requests under way: they fit into the smallest socket buffers, so that sending them never waits for a
-/// server that waits for us to read.
-const ASKED: usize = 16 << 10;
 /// News that are kept until somebody looks.
 const NEWS: usize = 16;
 
 /// What the server answers to a request.
-type Answered<T> = Result<std::result::Result<T, Error>>;
+pub(super) type Answered<T> = Result<std::result::Result<T, Error>>;
 
 /// The state of the conversation on one connection.
 pub(super) struct Channel {
     next: u32,
     /// Most bytes of data in one frame.
-    chunk: usize,
+    pub(super) chunk: usize,
+    /// The requests whose answers are still to come, in order.
+    turn: VecDeque<u32>,
+    /// Bytes of the frame at the front that have not been taken.
+    rest: usize,
+    /// All of `turn` was cancelled: nobody wants what still comes of it.
+    left: bool,
+    /// A packet of rap 1 is under way, which cannot be left.
+    foreign: bool,
     /// Answers that may come at any time and say nothing: those to CANCEL and PING.
     asides: Vec<u32>,
     /// The STAT under way.
     stat: Option<u32>,
     /// Whether the next flight should take a STAT along.
-    wants_stat: bool,
+    pub(super) wants_stat: bool,
     /// What the last STAT said, while that holds.
     known: Option<Stat>,
-    ahead: Ahead,
+    pub(super) ahead: Ahead,
+    /// How fast bytes come.
+    pub(super) pace: Pace,
+    /// When they are asked for in compressed form.
+    pub(super) compression: Compression,
     news: Vec<String>,
-}
-
-/// Reads that were sent before somebody needed their answers.
-#[derive(Default)]
-struct Ahead {
-    /// Under way, in order: number and length.
-    asked: VecDeque<(u32, u32)>,
-    /// Their bytes.
-    bytes: usize,
-    /// What will be asked for.
-    plan: Addresses<u64>,
-    /// Bytes of the answer at the front that have not been taken.
-    open: usize,
-    /// The answer at the front was short: what follows it does not continue it.
-    gap: bool,
-    /// Address of the next byte.
-    position: u64,
 }
 
 /// How a line ended over there.
@@ -77,11 +65,17 @@ impl Channel {
         Channel {
             next: 1,
             chunk: 0,
+            turn: VecDeque::new(),
+            rest: 0,
+            left: false,
+            foreign: false,
             asides: Vec::new(),
             stat: None,
             wants_stat: true,
             known: None,
             ahead: Ahead::default(),
+            pace: Pace::default(),
+            compression: Compression::Never,
             news: Vec::new(),
         }
     }
@@ -89,6 +83,16 @@ impl Channel {
     /// How many bytes of data the server takes at once.
     pub fn set_chunk(&mut self, chunk: usize) {
         self.chunk = chunk;
+    }
+
+    /// When bytes are asked for in compressed form, by a server that can do that.
+    pub fn set_compression(&mut self, compression: Compression) {
+        self.compression = compression;
+    }
+
+    /// Whether a packet of rap 1 is under way.
+    pub fn set_foreign(&mut self, foreign: bool) {
+        self.foreign = foreign;
     }
 
     /// The version of the content, while it is known to hold.
@@ -131,7 +135,10 @@ impl Channel {
     /// [`Kind::Closed`] when the end of the connection has come.
     pub fn look(&mut self, framed: &mut Framed) -> Result<()> {
         let outcome = framed.poll();
-        while !self.ahead.is_active() && matches!(Head::answer(framed.arrived(), rap2::FRAME), Ok(Some(_))) {
+        while self.turn.is_empty()
+            && self.rest == 0
+            && matches!(Head::answer(framed.arrived(), rap2::FRAME), Ok(Some(_)))
+        {
             let Some(head) = Head::answer(framed.arrived(), rap2::FRAME)? else { break };
             if head.id != 0 || framed.arrived().len() < rap2::HEAD + head.length {
                 break;
@@ -150,7 +157,19 @@ impl Channel {
         Ok(id)
     }
 
-    fn send_aside(&mut self, framed: &mut Framed, request: &Request<'_>, patience: Option<Duration>) -> Result<()> {
+    /// Sends a request whose answer comes in its turn.
+    pub(super) fn send_in_turn(&mut self, framed: &mut Framed, request: &Request<'_>) -> Result<u32> {
+        let id = self.send(framed, request)?;
+        self.turn.push_back(id);
+        Ok(id)
+    }
+
+    pub(super) fn send_aside(
+        &mut self,
+        framed: &mut Framed,
+        request: &Request<'_>,
+        patience: Option<Duration>,
+    ) -> Result<()> {
         let id = self.send(framed, request)?;
         self.asides.push(id);
         framed.flush(patience)
@@ -168,25 +187,29 @@ impl Channel {
             }
         } else if self.stat == Some(head.id) {
             self.stat = None;
-            // A server that cannot say is as good as one that does not know.
-            if let Ok(result) = self.result(framed, head, patience)? {
-                self.known = Some(Stat::parse(&result)?);
+            // A server that cannot say is as good as one that does not know; one that was told not to is asked again.
+            match self.result(framed, head, patience)? {
+                Ok(result) => self.known = Some(Stat::parse(&result)?),
+                Err(error) => self.wants_stat = error.kind() == Kind::Interrupted,
             }
         } else if let Some(at) = self.asides.iter().position(|id| *id == head.id) {
             self.asides.swap_remove(at);
             body(framed, head.length, patience)?;
         } else {
+            self.rest = head.length;
             return Ok(Some(head));
         }
         Ok(None)
     }
 
     /// The head of the answer to `id`, which is the next in turn.
-    fn head(&mut self, framed: &mut Framed, id: u32, patience: Option<Duration>) -> Result<Head<Part>> {
+    pub(super) fn head(&mut self, framed: &mut Framed, id: u32, patience: Option<Duration>) -> Result<Head<Part>> {
         loop {
             match self.next_head(framed, patience)? {
                 None => {}
-                Some(head) if head.id == id && head.tag == Part::Done => return Ok(head),
+                Some(head) if head.id == id && head.tag == Part::Done && self.turn.pop_front() == Some(id) => {
+                    return Ok(head);
+                }
                 Some(_) => return Err(unasked()),
             }
         }
@@ -195,6 +218,7 @@ impl Channel {
     /// The body behind the head of a DONE.
     fn result(&mut self, framed: &mut Framed, head: Head<Part>, patience: Option<Duration>) -> Answered<Vec<u8>> {
         let mut body = body(framed, head.length, patience)?;
+        self.rest = 0;
         match Answer::parse(head.tag, &body)? {
             Answer::Done { status: Status::Ok, .. } => {
                 body.remove(0);
@@ -205,201 +229,89 @@ impl Channel {
         }
     }
 
-    /// Leaves the reads that were sent ahead: the server drops those that it has not begun.
-    pub fn settle(&mut self, framed: &mut Framed, patience: Option<Duration>) -> Result<()> {
-        self.ahead.plan = 0..0;
-        self.ahead.gap = false;
-        if !self.ahead.asked.is_empty() {
-            self.send_aside(framed, &Request::Cancel { id: 0 }, patience)?;
+    /// Fills `buffer` from the frame at the front, which has that much.
+    pub(super) fn take(&mut self, framed: &mut Framed, buffer: &mut [u8], patience: Option<Duration>) -> Result<()> {
+        if buffer.len() > self.rest {
+            return Err(unasked());
         }
-        framed.discard(std::mem::take(&mut self.ahead.open) as u64, patience)?;
-        while let Some((id, _)) = self.ahead.asked.pop_front() {
-            let head = self.head(framed, id, patience)?;
-            framed.discard(head.length as u64, patience)?;
-        }
-        self.ahead.bytes = 0;
-        Ok(())
-    }
-
-    /// `length` bytes from `address` on are about to be read.
-    pub fn will_read(
-        &mut self,
-        framed: &mut Framed,
-        address: u64,
-        length: u64,
-        patience: Option<Duration>,
-    ) -> Result<()> {
-        let end = address.saturating_add(length);
-        if self.ahead.is_active() && self.ahead.position == address && self.ahead.plan.end >= address {
-            self.ahead.plan.end = self.ahead.plan.end.max(end);
-            return Ok(());
-        }
-        self.settle(framed, patience)?;
-        self.ahead.position = address;
-        self.ahead.plan = address..end;
-        Ok(())
-    }
-
-    /// Whether `pieces` go on where the reads ahead are.
-    fn goes_on(&self, pieces: &[Piece<'_>]) -> bool {
-        let mut at = Some(self.ahead.position);
-        (self.ahead.is_active() || !self.ahead.plan.is_empty())
-            && pieces.iter().all(|piece| {
-                let fits = at == Some(piece.address);
-                at = piece.address.checked_add(piece.buffer.len() as u64);
-                fits
-            })
-    }
-
-    /// Reads all `pieces` of a file that ends at `end`.
-    pub fn read(
-        &mut self,
-        framed: &mut Framed,
-        pieces: &mut [Piece<'_>],
-        end: u64,
-        patience: Option<Duration>,
-    ) -> Answered<()> {
-        if self.wants_stat {
-            self.queue_stat(framed)?;
-        }
-        for piece in pieces.iter_mut() {
-            piece.done = 0;
-        }
-        if !self.goes_on(pieces) {
-            self.settle(framed, patience)?;
-            return self.scatter(framed, pieces, end, patience);
-        }
-        for piece in pieces.iter_mut() {
-            match self.stream(framed, piece.buffer, patience)? {
-                Ok(done) => piece.done = done,
-                Err(error) => return Ok(Err(error)),
-            }
-            if piece.done < piece.buffer.len() {
-                break;
-            }
-        }
-        Ok(Ok(()))
-    }
-
-    /// The next bytes of the reads ahead. Short where they end or have a hole.
-    fn stream(&mut self, framed: &mut Framed, buffer: &mut [u8], patience: Option<Duration>) -> Answered<usize> {
+        let begun = Instant::now();
         let mut done = 0;
         while done < buffer.len() {
-            self.top_up(framed, patience)?;
-            if self.ahead.open == 0 {
-                let Some((id, length)) = self.ahead.asked.pop_front() else { break };
-                self.ahead.bytes -= length as usize;
-                let head = self.head(framed, id, patience)?;
-                let mut status = [0];
-                framed.receive_into(&mut status, patience)?;
-                if Status::of(status[0]) != Status::Ok {
-                    let text = framed.receive_vec(head.length.saturating_sub(1), patience)?;
-                    self.settle(framed, patience)?;
-                    return Ok(Err(refused(Status::of(status[0]), &text)));
-                }
-                let mut count = [0; 4];
-                framed.receive_into(&mut count, patience)?;
-                let count = u32::from_be_bytes(count);
-                if count > length || head.length != 5 + count as usize {
-                    return Err(unasked());
-                }
-                self.ahead.open = count as usize;
-                self.ahead.gap = count < length;
-            }
-            let count = self.ahead.open.min(buffer.len() - done);
-            framed.receive_into(&mut buffer[done..done + count], patience)?;
+            let count = framed.receive_some(&mut buffer[done..], patience)?;
             done += count;
-            self.ahead.open -= count;
-            self.ahead.position = self.ahead.position.saturating_add(count as u64);
-            if self.ahead.open == 0 && self.ahead.gap {
-                self.settle(framed, patience)?;
-                break;
-            }
+            self.rest -= count;
         }
-        Ok(Ok(done))
+        self.pace.add(done, begun.elapsed());
+        Ok(())
     }
 
-    /// Sends more of the planned reads when there is room for some, so that the line stays full.
-    fn top_up(&mut self, framed: &mut Framed, patience: Option<Duration>) -> Result<()> {
-        let room = WINDOW - self.ahead.bytes;
-        if self.ahead.plan.is_empty() || (room < WINDOW / 8 && !self.ahead.asked.is_empty()) {
-            return Ok(());
+    /// What is left of the frame at the front, collected as it comes.
+    pub(super) fn take_rest(&mut self, framed: &mut Framed, patience: Option<Duration>) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while self.rest > 0 {
+            let done = bytes.len();
+            bytes.resize(done + self.rest.min(64 << 10), 0);
+            self.take(framed, &mut bytes[done..], patience)?;
         }
-        while !self.ahead.plan.is_empty() && self.ahead.bytes + STREAM as usize <= WINDOW {
-            let left = self.ahead.plan.end - self.ahead.plan.start;
-            let length = u32::try_from(left).unwrap_or(u32::MAX).min(STREAM).min(self.chunk as u32);
-            let range = Range { address: self.ahead.plan.start, length };
-            let id = self.send(framed, &Request::Read { descriptor: LATEST, ranges: vec![range] })?;
-            self.ahead.plan.start += u64::from(length);
-            self.ahead.bytes += length as usize;
-            self.ahead.asked.push_back((id, length));
-        }
-        framed.flush(patience)
+        Ok(bytes)
     }
 
-    /// Reads pieces wherever they are: many ranges in a request, many requests under way.
-    fn scatter(
-        &mut self,
-        framed: &mut Framed,
-        pieces: &mut [Piece<'_>],
-        end: u64,
-        patience: Option<Duration>,
-    ) -> Answered<()> {
-        let room = |piece: &Piece<'_>| usize::try_from(end.saturating_sub(piece.address)).unwrap_or(usize::MAX);
-        let lengths = pieces.iter().map(|piece| room(piece).min(piece.buffer.len())).collect();
-        let mut todo = shares(lengths, self.chunk).peekable();
-        let mut under_way: VecDeque<(u32, Vec<Share>, usize)> = VecDeque::new();
-        let (mut bytes, mut asked) = (0, 0);
-        let mut failure = None;
+    fn skip(&mut self, framed: &mut Framed, patience: Option<Duration>) -> Result<()> {
         loop {
-            // Half a window at a time: the line stays full, and requests still leave together.
-            if bytes <= WINDOW / 2 && asked <= ASKED / 2 {
-                while todo.peek().is_some() && (bytes == 0 || bytes + self.chunk <= WINDOW && asked < ASKED) {
-                    let (mut flight, mut ranges, mut length) = (Vec::new(), Vec::new(), 0);
-                    while let Some(share) = todo
-                        .next_if(|share| ranges.len() < RANGES && (length == 0 || length + share.count <= self.chunk))
-                    {
-                        let address = pieces[share.piece].address + share.offset as u64;
-                        ranges.push(Range { address, length: share.count as u32 });
-                        length += share.count;
-                        flight.push(share);
-                    }
-                    let before = framed.queued();
-                    let id = self.send(framed, &Request::Read { descriptor: LATEST, ranges })?;
-                    asked += framed.queued() - before;
-                    bytes += length;
-                    under_way.push_back((id, flight, length));
-                }
-                framed.flush(patience)?;
+            let here = framed.arrived().len().min(self.rest);
+            framed.consume(here);
+            self.rest -= here;
+            if self.rest == 0 {
+                return Ok(());
             }
-            let Some((id, flight, length)) = under_way.pop_front() else { break };
-            bytes -= length;
-            asked = asked.saturating_sub(rap2::HEAD + 6 + 12 * flight.len());
-            let head = self.head(framed, id, patience)?;
-            let mut status = [0];
-            framed.receive_into(&mut status, patience)?;
-            if Status::of(status[0]) != Status::Ok {
-                let text = framed.receive_vec(head.length.saturating_sub(1), patience)?;
-                failure.get_or_insert_with(|| refused(Status::of(status[0]), &text));
-                continue;
-            }
-            let counts = framed.receive_vec(4 * flight.len(), patience)?;
-            let counts = counts.as_chunks::<4>().0.iter().map(|count| u32::from_be_bytes(*count) as usize);
-            let counts: Vec<usize> = counts.collect();
-            let fits = counts.iter().zip(&flight).all(|(count, share)| *count <= share.count);
-            if !fits || head.length != 1 + 4 * flight.len() + counts.iter().sum::<usize>() {
+            framed.fill(patience)?;
+        }
+    }
+
+    /// Leaves everything that is under way, now: the server is told when there is room on the line, and what still
+    /// comes is skipped by the next [`Channel::settle`].
+    ///
+    /// # Errors
+    /// When what is under way cannot be left, or the connection is lost.
+    pub fn abandon(&mut self, framed: &mut Framed) -> Result<()> {
+        if self.foreign {
+            return Err(Error::new(Kind::Interrupted, "an old command cannot be left"));
+        }
+        self.ahead.stop();
+        if !self.turn.is_empty() && !self.left {
+            let id = self.send(framed, &Request::Cancel { id: 0 })?;
+            self.asides.push(id);
+            self.left = true;
+        }
+        framed.push(Duration::ZERO).map(drop)
+    }
+
+    /// Notes that everything under way was cancelled already.
+    pub(super) fn was_cancelled(&mut self) {
+        self.left = !self.turn.is_empty();
+    }
+
+    /// Leaves the reads that were sent ahead, and skips what nobody wants any more: the server drops what it has not
+    /// begun.
+    pub fn settle(&mut self, framed: &mut Framed, patience: Option<Duration>) -> Result<()> {
+        self.ahead.stop();
+        if !self.turn.is_empty() && !self.left {
+            self.send_aside(framed, &Request::Cancel { id: 0 }, patience)?;
+            self.left = true;
+        }
+        self.skip(framed, patience)?;
+        while let Some(id) = self.turn.front().copied() {
+            let Some(head) = self.next_head(framed, patience)? else { continue };
+            if head.id != id {
                 return Err(unasked());
             }
-            for (share, count) in flight.iter().zip(counts) {
-                let piece = &mut pieces[share.piece];
-                framed.receive_into(&mut piece.buffer[share.offset..share.offset + count], patience)?;
-                // Behind a short answer the piece has a hole; what came after it does not count.
-                if piece.done == share.offset {
-                    piece.done += count;
-                }
+            if head.tag == Part::Done {
+                self.turn.pop_front();
             }
+            self.skip(framed, patience)?;
         }
-        Ok(failure.map_or(Ok(()), Err))
+        self.left = false;
+        Ok(())
     }
 
     /// Writes `data`, and says how much of it was taken.
@@ -421,7 +333,7 @@ impl Channel {
                 while let Some(share) = todo.next_if(|share| bytes == 0 || bytes + share.count <= WRITE_WINDOW) {
                     let data = &data[share.offset..share.offset + share.count];
                     let address = address + share.offset as u64;
-                    let id = self.send(framed, &Request::Write { descriptor: LATEST, address, data })?;
+                    let id = self.send_in_turn(framed, &Request::Write { descriptor: LATEST, address, data })?;
                     bytes += share.count;
                     under_way.push_back((id, share));
                 }
@@ -448,7 +360,7 @@ impl Channel {
     /// A request with one short answer.
     pub fn ask(&mut self, framed: &mut Framed, request: &Request<'_>, patience: Option<Duration>) -> Answered<Vec<u8>> {
         self.settle(framed, patience)?;
-        let id = self.send(framed, request)?;
+        let id = self.send_in_turn(framed, request)?;
         framed.flush(patience)?;
         let head = self.head(framed, id, patience)?;
         self.result(framed, head, patience)
@@ -465,7 +377,7 @@ impl Channel {
         each: &mut dyn FnMut(Answer<'_>) -> Result<()>,
     ) -> Result<Ended> {
         self.settle(framed, Some(patience))?;
-        let id = self.send(framed, request)?;
+        let id = self.send_in_turn(framed, request)?;
         framed.flush(Some(patience))?;
         let mut local: Option<Error> = None;
         // When the end was asked for, and whether a sign of life was.
@@ -495,6 +407,10 @@ impl Channel {
                 return Err(unasked());
             }
             let body = body(framed, head.length, Some(patience))?;
+            self.rest = 0;
+            if head.tag == Part::Done {
+                self.turn.pop_front();
+            }
             match Answer::parse(head.tag, &body)? {
                 Answer::Done { status, result } => return Ok(Ended { status, result: result.to_vec(), local }),
                 Answer::Progress { done, total } => cancel.report_progress(done, Some(total)),
@@ -516,12 +432,6 @@ fn body(framed: &mut Framed, length: usize, patience: Option<Duration>) -> Resul
     body
 }
 
-impl Ahead {
-    fn is_active(&self) -> bool {
-        self.open > 0 || !self.asked.is_empty()
-    }
-}
-
 impl Ended {
     /// What a line left behind.
     pub fn ran(&self) -> Result<Ran> {
@@ -537,6 +447,6 @@ pub(super) fn refused(status: Status, text: &[u8]) -> Error {
     Error::new(status.kind(), visible(text))
 }
 
-fn unasked() -> Error {
+pub(super) fn unasked() -> Error {
     Error::new(Kind::Protocol, "the server answered something else than asked")
 }

@@ -3,25 +3,26 @@
 //! A round trip is the unit of cost: the first flight asks what the peer is, opens the file and asks for its size;
 //! reads and writes are cut into packets that leave together. Nothing a server sends is executed, and no length it
 //! names is believed. An error ends the connection, because nobody knows then which reply comes next; the next use
-//! connects and opens again.
+//! connects and opens again. Ctrl-C is none where frames are spoken.
 
+mod flight;
 mod frames;
 mod old;
 mod process;
+mod reads;
 
-use std::collections::BTreeSet;
 use std::os::fd::RawFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Framed, Link, Traffic};
 use crate::error::{Error, Kind, Result};
 use crate::output::printer::Printer;
 use crate::output::{Cancel, Executor, Out, Outcome, visible};
-use crate::protocol::rap::{Capabilities, HELLO, Limits, Reply, Request, Verb, Whence};
+use crate::protocol::rap::{Capabilities, Request, Verb};
 use crate::protocol::rap2::{self, Answer, LATEST, Op, Status};
 use frames::Channel;
-use old::{command_reply, seek_reply, unexpected};
+use old::command_reply;
+pub use reads::Compression;
 
 /// Makes the connection, and makes it again when it was lost.
 pub type Dial = Box<dyn FnMut(&Cancel) -> Result<Box<dyn Link>> + Send>;
@@ -63,10 +64,13 @@ pub struct Client {
     peer: Peer,
     /// Traffic of earlier connections.
     past: Traffic,
+    compression: Compression,
     /// How the last line ended over there.
     outcome: Option<Outcome>,
     /// Where it left the seek.
     seek: Option<u64>,
+    /// Where a connection that was lost had left it.
+    left: Option<u64>,
 }
 
 /// A connection that stands.
@@ -102,15 +106,6 @@ impl Peer {
     }
 }
 
-/// The places at which this process has spoken rap 2: there the first flight asks for more.
-static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-/// Places that are remembered.
-const PLACES: usize = 1024;
-
-fn known_places() -> MutexGuard<'static, BTreeSet<String>> {
-    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Client {
     /// Connects, and opens the target's file.
     ///
@@ -118,10 +113,26 @@ impl Client {
     /// What `dial` says; [`Kind::NotFound`] when the server cannot open the file.
     pub fn connect(dial: Dial, target: Target) -> Result<Client> {
         let peer = Peer { capabilities: None, frames: false, size: None };
-        let mut client = Client { dial, target, line: None, peer, past: Traffic::default(), outcome: None, seek: None };
+        let past = Traffic::default();
+        let compression = Compression::default();
+        let mut client =
+            Client { dial, target, line: None, peer, past, compression, outcome: None, seek: None, left: None };
         let cancel = client.target.cancel.clone();
         client.establish(&cancel)?;
         Ok(client)
+    }
+
+    /// When bytes are asked for in compressed form from now on.
+    pub fn set_compression(&mut self, compression: Compression) {
+        self.compression = compression;
+        self.pass_compression();
+    }
+
+    fn pass_compression(&mut self) {
+        let able = self.peer.capabilities.is_some_and(|capabilities| capabilities.speaks(Op::Packed));
+        if let Some(channel) = self.line.as_mut().and_then(|line| line.channel.as_mut()) {
+            channel.set_compression(if able { self.compression } else { Compression::Never });
+        }
     }
 
     /// Bytes in the opened file, when it has an end.
@@ -315,14 +326,20 @@ impl Client {
         self.ready(cancel)?;
         self.fits(line, self.peer.limits().command as usize)?;
         self.talk(cancel, |framed, channel, _, patience| {
-            if let Some(channel) = channel {
-                channel.forget(true);
-                channel.settle(framed, patience)?;
-            }
             let request = Request::Command { verb: Verb::Command, text: line.as_bytes() };
+            let Some(channel) = channel else {
+                request.encode(framed.queue())?;
+                framed.flush(patience)?;
+                return command_reply(framed, None, patience);
+            };
+            channel.forget(true);
+            channel.settle(framed, patience)?;
+            channel.set_foreign(true);
             request.encode(framed.queue())?;
             framed.flush(patience)?;
-            command_reply(framed, None, patience)
+            let reply = command_reply(framed, None, patience)?;
+            channel.set_foreign(false);
+            Ok(reply)
         })
     }
 
@@ -371,7 +388,7 @@ impl Client {
         printer.finish(out)?;
         let failed = ended.status != Status::Ok;
         self.outcome = Some(Outcome { last: ran.last, failed });
-        self.seek = Some(ran.seek);
+        (self.seek, self.left) = (Some(ran.seek), None);
         let error = match ended.status {
             Status::Ok => None,
             Status::Interrupted if !cancel.is_set() => {
@@ -430,7 +447,8 @@ impl Client {
         if self.line.is_none() { self.establish(cancel) } else { Ok(()) }
     }
 
-    /// Runs one exchange. Its errors end the connection: nobody knows which reply would come next.
+    /// Runs one exchange. Its errors end the connection, because nobody knows which reply would come next; but for
+    /// Ctrl-C where frames are spoken, which leaves what is under way.
     fn talk<R>(
         &mut self,
         cancel: &Cancel,
@@ -441,17 +459,23 @@ impl Client {
             return Err(Error::new(Kind::Closed, format!("not connected to {}", self.target.place)));
         };
         framed.set_cancel(cancel.clone());
-        exchange(framed, channel.as_mut(), &self.peer, Some(self.target.timeout)).map_err(|error| {
-            self.drop_connection();
-            error.hint(format!("the connection to {} was given up; the next use connects again", self.target.place))
-        })
+        let outcome = exchange(framed, channel.as_mut(), &self.peer, Some(self.target.timeout));
+        let Err(error) = outcome else { return outcome };
+        if error.kind() == Kind::Interrupted
+            && let Some(channel) = channel
+            && channel.abandon(framed).is_ok()
+        {
+            return Err(error);
+        }
+        self.drop_connection();
+        Err(error.hint(format!("the connection to {} was given up; the next use connects again", self.target.place)))
     }
 
     fn drop_connection(&mut self) {
         if let Some(line) = self.line.take() {
             self.past += line.framed.traffic();
         }
-        self.seek = None;
+        self.left = self.seek.take().or(self.left);
     }
 
     /// Shows what the server has said of its own accord, and notices when it is gone.
@@ -465,121 +489,6 @@ impl Client {
             self.drop_connection();
         }
     }
-
-    /// The first flight: what are you, open this, how long is it.
-    fn establish(&mut self, cancel: &Cancel) -> Result<()> {
-        let known = known_places().contains(&self.target.place);
-        let mut outcome = self.first_flight(cancel, if known { Guess::Frames } else { Guess::Hello });
-        if known && matches!(outcome, Err(Refusal::Silent | Refusal::NoFrames)) {
-            known_places().remove(&self.target.place);
-            outcome = self.first_flight(cancel, Guess::Hello);
-        }
-        let mute = matches!(&outcome, Err(Refusal::Silent));
-        // Some small servers know no commands and hang up on the hello: ask those for the file alone.
-        let outcome = if mute { self.first_flight(cancel, Guess::Nothing) } else { outcome };
-        outcome.map_err(|refusal| match refusal {
-            Refusal::Other(error) => error,
-            Refusal::Silent | Refusal::NoFrames => {
-                let Target { path, place, .. } = &self.target;
-                let what = if path.is_empty() { String::new() } else { format!("cannot open '{path}': ") };
-                Error::new(Kind::Closed, format!("{what}{place} closed the connection without an answer"))
-            }
-            Refusal::NoFile(reason) => {
-                let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-                let Target { path, place, .. } = &self.target;
-                Error::new(Kind::NotFound, format!("'{path}' cannot be opened at {place}{reason}"))
-            }
-        })
-    }
-
-    fn first_flight(&mut self, cancel: &Cancel, guess: Guess) -> std::result::Result<(), Refusal> {
-        let patience = Some(self.target.timeout);
-        let link = (self.dial)(cancel)?;
-        let token = link.token().map_or_else(String::new, |token| format!(" {}", token.word()));
-        let mut framed = Framed::new(link, Some(cancel.clone()));
-        let path = &self.target.path;
-        // The hello comes first, so that the server knows whom it speaks with when the file cannot be opened.
-        if guess != Guess::Nothing {
-            let hello = format!("{HELLO}{token}");
-            Request::Command { verb: Verb::Command, text: hello.as_bytes() }.encode(framed.queue())?;
-        }
-        if !path.is_empty() {
-            Request::Open { flags: self.target.flags, path: path.as_bytes() }.encode(framed.queue())?;
-        }
-        let mut channel = Channel::new();
-        match guess {
-            Guess::Frames => channel.queue_stat(&mut framed)?,
-            _ => Request::Seek { whence: Whence::End, offset: 0 }.encode(framed.queue())?,
-        }
-        framed.flush(patience)?;
-
-        let mut capabilities = None;
-        if guess != Guess::Nothing {
-            let answer = command_reply(&mut framed, patience, patience).map_err(silent)?;
-            let answer = String::from_utf8_lossy(&answer);
-            if let Some(error) = turned_away(&answer, &self.target.place) {
-                return Err(Refusal::Other(error));
-            }
-            capabilities = Capabilities::parse(&answer);
-        }
-        let needed = [Op::Stat, Op::Read, Op::Write, Op::Cancel, Op::Ping];
-        let frames = capabilities.filter(|capabilities| needed.iter().all(|op| capabilities.speaks(*op)));
-        if guess == Guess::Frames && frames.is_none() {
-            return Err(Refusal::NoFrames);
-        }
-        if !path.is_empty() {
-            let opened = match framed.receive(patience, |bytes| Reply::decode(bytes, Limits::CLIENT)) {
-                Ok(Reply::Open { fd }) => fd >= 0,
-                Ok(other) => return Err(unexpected(other).into()),
-                // Old servers close the connection when there is no such file.
-                Err(error) if error.kind() == Kind::Closed && guess != Guess::Nothing => {
-                    return Err(Refusal::NoFile(None));
-                }
-                Err(error) => return Err(silent(error)),
-            };
-            if !opened {
-                if capabilities.is_none() {
-                    return Err(Refusal::NoFile(None));
-                }
-                let answer = command_reply(&mut framed, patience, patience)?;
-                let answer = String::from_utf8_lossy(&answer);
-                let reason = answer.split_once("error=").map(|(_, reason)| visible(reason.trim_end()).into_owned());
-                return Err(Refusal::NoFile(reason));
-            }
-        }
-        let size = match guess {
-            Guess::Frames => channel.take_stat(&mut framed, patience)?.and_then(|stat| stat.size),
-            _ => {
-                let end = seek_reply(&mut framed, patience)?;
-                // A process has no end, of which old servers say 0.
-                let endless = capabilities.is_none() && end == 0 && path.contains("://");
-                Some(end).filter(|end| *end != u64::MAX && !endless)
-            }
-        };
-        // Without a file the peer's own session is looked at: its address space has no end.
-        let size = size.filter(|_| !path.is_empty());
-        if let Some(frames) = frames {
-            channel.set_chunk(frames.chunk());
-            let mut places = known_places();
-            if places.len() < PLACES {
-                places.insert(self.target.place.clone());
-            }
-        }
-        self.peer = Peer { capabilities, frames: frames.is_some(), size };
-        self.line = Some(Line { framed, channel: frames.map(|_| channel) });
-        Ok(())
-    }
-}
-
-/// What a first flight takes for granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Guess {
-    /// That the server speaks frames, as it did before.
-    Frames,
-    /// That it runs commands, or what starts with `#`.
-    Hello,
-    /// Nothing.
-    Nothing,
 }
 
 /// What [`Client::search`] looks for.
@@ -606,9 +515,19 @@ impl Executor for Client {
         if !self.is_connected() {
             self.drop_connection();
             self.establish(&cancel)?;
-            out.note(format_args!("connected again to {}: seek and settings there are new", self.target.place));
+            let place = self.target.place.clone();
+            match self.left.filter(|_| self.speaks(Op::Run)) {
+                Some(seek) => {
+                    out.note(format_args!("connected again to {place} at 0x{seek:x}; settings there are new"));
+                    let (mut nowhere, style) = (std::io::sink(), out.style());
+                    self.run(&format!("s 0x{seek:x}"), &cancel, &mut out.redirect(&mut nowhere, style))?;
+                }
+                None => out.note(format_args!("connected again to {place}: seek and settings there are new")),
+            }
         }
-        (self.outcome, self.seek) = (None, None);
+        // If this line never comes to its end, the next connection begins where it began.
+        self.left = self.seek.take().or(self.left);
+        self.outcome = None;
         if self.speaks(Op::Run) {
             return self.run(line, &cancel, out);
         }
@@ -630,38 +549,6 @@ pub fn print(reply: &[u8], out: &mut Out<'_>) -> Result<()> {
     let mut printer = Printer::default();
     printer.push(reply, out)?;
     printer.finish(out)
-}
-
-/// Why a first flight failed.
-enum Refusal {
-    /// The server hung up before it said anything.
-    Silent,
-    /// It does not know the frames that it knew before.
-    NoFrames,
-    /// It cannot open the file, for this reason.
-    NoFile(Option<String>),
-    Other(Error),
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Refusal {
-        Refusal::Other(error)
-    }
-}
-
-/// Why a server does not let this client in, if that is its answer to the hello.
-fn turned_away(answer: &str, place: &str) -> Option<Error> {
-    let (_, reason) = answer.strip_prefix("rap/")?.split_once(" error=")?;
-    let error = Error::new(Kind::Permission, format!("{place} does not let us in: {}", visible(reason.trim_end())));
-    Some(
-        error.hint(
-            "a token comes from net.token.file or REMORA_TOKEN, and is presented over raps:// and rap+unix:// alone",
-        ),
-    )
-}
-
-fn silent(error: Error) -> Refusal {
-    if error.kind() == Kind::Closed { Refusal::Silent } else { Refusal::Other(error) }
 }
 
 /// A packet's share of a transfer.

@@ -1,6 +1,6 @@
 //! What answers of rap 2 hold: the results of the requests that have some of their own.
 
-use super::{ANSWER, Fields, Part, Range, Status, begin, end, malformed};
+use super::{ANSWER, Fields, Part, Range, Status, begin, end, malformed, packed};
 use crate::error::Result;
 
 /// An answer to READ that is written in place: the head and room for the counts and the bytes, then the bytes by
@@ -27,6 +27,21 @@ impl ReadAnswer {
     /// # Errors
     /// [`Kind::Limit`] for more than a frame holds.
     pub fn finish(self, out: &mut Vec<u8>, ranges: &[Range], counts: &[u32]) -> Result<()> {
+        self.close_up(out, ranges, counts);
+        end(out, self.start)
+    }
+
+    /// The same as the answer to a PACKED.
+    ///
+    /// # Errors
+    /// [`Kind::Limit`](crate::error::Kind::Limit) for more than a frame holds.
+    pub fn finish_packed(self, out: &mut Vec<u8>, ranges: &[Range], counts: &[u32]) -> Result<()> {
+        self.close_up(out, ranges, counts);
+        packed::pack(out, self.data);
+        end(out, self.start)
+    }
+
+    fn close_up(&self, out: &mut Vec<u8>, ranges: &[Range], counts: &[u32]) {
         let (mut from, mut to) = (self.data, self.data);
         for (index, (range, count)) in ranges.iter().zip(counts).enumerate() {
             let count = (*count).min(range.length);
@@ -39,7 +54,6 @@ impl ReadAnswer {
             to += count as usize;
         }
         out.truncate(to);
-        end(out, self.start)
     }
 
     /// Takes the answer back, for another one in its place.

@@ -73,6 +73,7 @@ fn the_page_shows_the_bytes_that_are_sent() {
         (10, Request::Resize { descriptor: 4, size: 0x200 }),
         (11, Request::Run { text: b"px 1G" }),
         (12, Request::Cancel { id: 11 }),
+        (13, Request::Packed { descriptor: LATEST, ranges: vec![Range { address: 0, length: 64 }] }),
     ];
     let done = |result| Answer::Done { status: Status::Ok, result };
     let (stat, ran, failed, cut) = (
@@ -81,6 +82,9 @@ fn the_page_shows_the_bytes_that_are_sent() {
         Ran { last: 1, seek: 0, error: String::new() }.bytes(),
         Ran { last: 0, seek: 0, error: "interrupted".to_string() }.bytes(),
     );
+    let zeros = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x40, 0x03, 0x02, 0x00, 0x00];
+    let packed = [&[0, 0, 0, 0x40, 1][..], &zeros].concat();
+    assert_eq!(unpack(&packed, &[64]).unwrap(), (vec![64], vec![0; 64]));
     let wanted_answers = [
         (1, done(&stat)),
         (2, done(&[0, 0, 0, 4, 0x7f, 0x45, 0x4c, 0x46])),
@@ -98,6 +102,7 @@ fn the_page_shows_the_bytes_that_are_sent() {
         (10, Answer::Done { status: Status::Permission, result: b"the file is read-only" }),
         (12, done(b"")),
         (11, Answer::Done { status: Status::Interrupted, result: &cut }),
+        (13, done(&packed)),
         (0, Answer::Event(b"stopping")),
     ];
     let (mut requests, mut answers) = (wanted_requests.iter(), wanted_answers.iter());
@@ -151,6 +156,7 @@ fn lengths_are_checked_when_they_are_there_and_nothing_before() {
         ("10 00000004", Kind::Protocol),
         ("10 00000005 00000001 00", Kind::Protocol),
         ("10 00000005 00000001 0b", Kind::Protocol),
+        ("10 00000005 00000001 0d", Kind::Protocol),
         ("10 00000005 00000001 84", Kind::Protocol),
         ("11", Kind::Protocol),
         ("90", Kind::Protocol),
@@ -202,7 +208,8 @@ fn answers_to_read_close_up_behind_short_ranges() {
 
 #[test]
 fn every_kind_of_error_has_a_status() {
-    for kind in [Kind::NotFound, Kind::Permission, Kind::Timeout, Kind::Interrupted, Kind::Limit, Kind::Unsupported] {
+    let kinds = [Kind::NotFound, Kind::Permission, Kind::Timeout, Kind::Interrupted, Kind::Limit, Kind::Unsupported];
+    for kind in kinds.into_iter().chain([Kind::Credentials, Kind::Untrusted, Kind::Unreachable]) {
         assert_eq!(Status::from_kind(kind).kind(), kind);
     }
     assert_eq!(Status::from_kind(Kind::Syntax), Status::Usage);
@@ -212,7 +219,7 @@ fn every_kind_of_error_has_a_status() {
 proptest! {
     #[test]
     fn decoding_gives_back_what_was_encoded(
-        kind in 0..10u8,
+        kind in 0..11u8,
         id in any::<u32>(),
         descriptor in any::<i32>(),
         numbers in any::<[u64; 4]>(),
@@ -222,9 +229,9 @@ proptest! {
         let [address, length, align, limit] = numbers;
         let asked = match kind {
             0 => Request::Stat { descriptor },
-            1 => {
+            1 | 10 => {
                 let ranges = ranges.into_iter().map(|(address, length)| Range { address, length }).collect();
-                Request::Read { descriptor, ranges }
+                if kind == 1 { Request::Read { descriptor, ranges } } else { Request::Packed { descriptor, ranges } }
             }
             2 => Request::Write { descriptor, address, data: &data },
             3 => Request::Run { text: &data },

@@ -57,9 +57,10 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::UnknownCommand | Kind::Unsupported => StatusCode::NOT_IMPLEMENTED,
         Kind::NotFound | Kind::UnknownScheme => StatusCode::NOT_FOUND,
         Kind::Permission => StatusCode::FORBIDDEN,
+        Kind::Credentials => StatusCode::UNAUTHORIZED,
         Kind::Limit => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        Kind::Unreachable | Kind::Protocol | Kind::Closed => StatusCode::BAD_GATEWAY,
+        Kind::Unreachable | Kind::Protocol | Kind::Closed | Kind::Untrusted => StatusCode::BAD_GATEWAY,
         Kind::Interrupted => StatusCode::CONFLICT,
         Kind::System => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -57,9 +57,9 @@ impl State<'_> {
             // Those that could be answered before their turn have been.
             Request::Cancel { .. } => Ok(Vec::new()),
             Request::Ping { data } => Ok(data.to_vec()),
-            Request::Read { descriptor, ranges } => {
+            Request::Read { descriptor, ranges } | Request::Packed { descriptor, ranges } => {
                 self.take_off(&mut framed, used);
-                self.read_ranges(framed.queue(), id, descriptor, &ranges)?;
+                self.read_ranges(framed.queue(), id, descriptor, &ranges, head.tag == Op::Packed)?;
                 return Ok(framed);
             }
             Request::Run { text } => {
@@ -128,8 +128,15 @@ impl State<'_> {
         Ok(Stat { size: info.size, access, version })
     }
 
-    /// Appends the answer to a READ.
-    fn read_ranges(&mut self, queue: &mut Vec<u8>, id: u32, descriptor: i32, ranges: &[Range]) -> Result<()> {
+    /// Appends the answer to a READ, or to a PACKED.
+    fn read_ranges(
+        &mut self,
+        queue: &mut Vec<u8>,
+        id: u32,
+        descriptor: i32,
+        ranges: &[Range],
+        packed: bool,
+    ) -> Result<()> {
         let total: u64 = ranges.iter().map(|range| u64::from(range.length)).sum();
         let place = self.place(descriptor, Permissions::READ).and_then(|place| match total {
             total if total > u64::from(PACKET) => {
@@ -145,7 +152,11 @@ impl State<'_> {
         match self.fill(place, ranges, &mut queue[answer.data..]) {
             Ok(counts) => {
                 self.seat.gate.count_read(counts.iter().map(|count| u64::from(*count)).sum());
-                answer.finish(queue, ranges, &counts)
+                if packed {
+                    answer.finish_packed(queue, ranges, &counts)
+                } else {
+                    answer.finish(queue, ranges, &counts)
+                }
             }
             Err(error) => {
                 answer.abandon(queue);

@@ -122,7 +122,7 @@ impl Http {
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED => {
-                return Err(Error::new(Kind::Permission, format!("{} wants a name and a password", self.origin))
+                return Err(Error::new(Kind::Credentials, format!("{} wants a name and a password", self.origin))
                     .hint("http://user:password@host:port/"));
             }
             status => {

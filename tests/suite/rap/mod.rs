@@ -4,6 +4,7 @@ mod client;
 pub mod device;
 mod frames;
 mod server;
+mod slow;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -228,7 +228,7 @@ fn a_host_that_came_back_is_connected_to_again_and_that_is_said() {
     let first = Running::start(ServeOptions::default());
     let place = first.place();
     let mut here = session("malloc://512");
-    run(&mut here, &format!("=+ rap://{place}/malloc://16"));
+    run(&mut here, &format!("=+ rap://{place}/malloc://16; =0 s 5"));
     drop(first);
     let gone = run(&mut here, "=0 p8 1");
     assert!(gone.err.contains("cannot connect to"), "{gone:?}");
@@ -236,7 +236,9 @@ fn a_host_that_came_back_is_connected_to_again_and_that_is_said() {
     assert_eq!(json[0]["state"], "closed");
     let second = Running::at(&place);
     let back = run(&mut here, "=0 p8 1");
-    assert_eq!((back.out.as_str(), back.err.contains("connected again to")), ("00\n", true), "{back:?}");
+    let said = format!("connected again to {place} at 0x5; settings there are new");
+    assert_eq!((back.out.as_str(), back.err.contains(&said)), ("00\n", true), "{back:?}");
+    assert_eq!(run(&mut here, "=0 s").out, "0x5\n");
     drop(second);
 }
 
@@ -245,8 +247,8 @@ fn what_a_host_prints_cannot_steer_the_terminal() {
     let mut text = Vec::new();
     let mut err = Vec::new();
     let mut out = remora::output::Out::new(&mut text, &mut err, Default::default(), Default::default());
-    remora::link::rap::print(b"\x1b[31mred\tcell\x07\nlast\xff\n", &mut out).unwrap();
-    assert_eq!(String::from_utf8(text).unwrap(), "\\x1b[31mred\tcell\\x07\nlast\u{fffd}\n");
+    remora::link::rap::print(b"\x1b[31mred\x1b[0m\x1b[2J\tcell\x07\nlast\xff\n", &mut out).unwrap();
+    assert_eq!(String::from_utf8(text).unwrap(), "red\\x1b[2J\tcell\\x07\nlast\u{fffd}\n");
 }
 
 #[test]

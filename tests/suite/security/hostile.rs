@@ -112,7 +112,7 @@ fn escapes_are_made_visible() {
     let (outcome, _) =
         attacked(|stream| stream.write_all(&answer(b"rap/2 error=\x1b]0;owned\x07\x1b[2J\x9b1m\r\nError: forged")));
     let error = outcome.unwrap_err();
-    assert_eq!(error.kind(), Kind::Permission);
+    assert_eq!(error.kind(), Kind::Credentials);
     assert_no_escapes(&error);
     assert!(error.message().contains("\\x1b]0;owned\\x07"), "{error}");
 }

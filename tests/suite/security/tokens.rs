@@ -26,7 +26,7 @@ fn right_wrong_missing_and_readable_by_others() {
     server.open("malloc://16", server.trusting()).map(drop).unwrap();
 
     let wrong = server.refusal("malloc://16", with(Some(token_file(&server, &"0".repeat(32)))));
-    assert_eq!(wrong.kind(), Kind::Permission, "{wrong}");
+    assert_eq!(wrong.kind(), Kind::Credentials, "{wrong}");
     assert!(wrong.message().ends_with("the token is not the right one"), "{wrong}");
 
     let bad = server.refusal("malloc://16", with(Some(token_file(&server, "not-a-token"))));
@@ -237,7 +237,7 @@ fn a_plain_server_that_wants_a_token_does_not_get_it() {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let security = Security { token_file: Some(file), ..Security::default() };
     let error = open(&format!("rap://{place}//x"), security).err().unwrap();
-    assert_eq!(error.kind(), Kind::Permission);
+    assert_eq!(error.kind(), Kind::Credentials);
     assert!(error.to_string().contains("a token is needed") && error.to_string().contains("raps://"), "{error}");
     let seen = thread.join().unwrap();
     assert!(!seen.windows(8).any(|window| window == b"55555555"), "the token was sent in the clear");

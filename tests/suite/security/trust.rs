@@ -42,7 +42,7 @@ fn a_new_host_is_recorded_once_and_said() {
 fn unknown_changed_and_other_certificates_are_refused_each_in_its_words() {
     let server = Guarded::start("raps", |_| {});
     let unknown = server.refusal("malloc://16", Security { first_use: false, ..server.trusting() });
-    assert_eq!(unknown.kind(), Kind::Permission);
+    assert_eq!(unknown.kind(), Kind::Untrusted);
     assert!(unknown.message().contains("nobody vouches for the certificate"), "{unknown}");
     assert!(!server.path("known_hosts").exists());
 
@@ -50,7 +50,7 @@ fn unknown_changed_and_other_certificates_are_refused_each_in_its_words() {
     let record = format!("{} {other}\n", server.server.address());
     std::fs::write(server.path("known_hosts"), &record).unwrap();
     let changed = server.refusal("malloc://16", server.trusting());
-    assert_eq!(changed.kind(), Kind::Permission);
+    assert_eq!(changed.kind(), Kind::Untrusted);
     assert!(changed.message().contains("has changed") && changed.to_string().contains("line 1 of"), "{changed}");
     assert_eq!(read_text(&server.path("known_hosts")), record, "a refused certificate replaces nothing");
 
