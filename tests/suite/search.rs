@@ -404,6 +404,8 @@ fn hits_of_a_far_file_travel_alone() {
             // From the end: read, in large pieces.
             continue;
         }
-        assert!(trips <= 3 && received < 4096, "{line}: {trips} round trips, {received} bytes");
+        // Text shows what stands around it, which comes with the page that it is in.
+        let most = if line.starts_with("/ ") { 5 * 64 * 1024 } else { 4096 };
+        assert!(trips <= 3 && received < most, "{line}: {trips} round trips, {received} bytes");
     }
 }
