@@ -136,7 +136,10 @@ pub(super) fn object(reader: &Reader<'_>, kind: FileKind, placement: Placement) 
         segments,
         sections,
         interpreter: None,
-        pic: kind == Kind::Dynamic || flags.is_some_and(|flags| flags.contains(macho::MH_PIE)),
+        // A bundle, which a Mach-O program loads at run time, runs anywhere like a library.
+        pic: kind == Kind::Dynamic
+            || (mach && kind == Kind::Other)
+            || flags.is_some_and(|flags| flags.contains(macho::MH_PIE)),
         nx: mach && flags.is_none_or(|flags| !flags.contains(macho::MH_ALLOW_STACK_EXECUTION)),
         stripped: file.symbols().next().is_none(),
         is_static: !flags.is_some_and(|flags| flags.contains(macho::MH_DYLDLINK)) && mach,

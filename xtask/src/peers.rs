@@ -92,6 +92,8 @@ pub fn binutils(absent: &mut Vec<String>) {
     for machine in ["aarch64-linux-gnu", "arm-linux-gnueabihf", "mips-linux-gnu", "riscv64-linux-gnu"] {
         packaged(&format!("{machine}-objdump"), &[&format!("binutils-{machine}")], absent);
     }
+    // Those of binutils do not read files of macOS.
+    packaged("llvm-objdump", &["llvm"], absent);
 }
 
 /// Makes r2pipe for Node, and axe-core, which knows what not everybody can use, available to tests.

@@ -42,10 +42,41 @@ pub fn fetch(absent: &mut Vec<String>) {
     }
 }
 
+/// A small library for macOS, once for two machines and once for one: the binary packages of a Python module.
+pub fn fetch_for_macos(absent: &mut Vec<String>) {
+    const MODULE: &str = "markupsafe==3.0.2";
+    let folder = target().join("peers/samples/markupsafe-macos");
+    if folder.is_dir() {
+        return;
+    }
+    let python = target().join("peers/python/bin/python");
+    let unpack = || -> Result<()> {
+        let fresh = folder.with_extension("part");
+        let _ = std::fs::remove_dir_all(&fresh);
+        for platform in ["macosx_10_13_x86_64", "macosx_11_0_arm64"] {
+            let inside = fresh.join(platform);
+            std::fs::create_dir_all(&inside)?;
+            run(Command::new(&python)
+                .args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"])
+                .args(["--python-version", "3.12", "--implementation", "cp", "--platform", platform, MODULE])
+                .current_dir(&inside))?;
+            for entry in std::fs::read_dir(&inside)? {
+                run(Command::new(&python).args(["-m", "zipfile", "-e"]).arg(entry?.path()).arg(&inside))?;
+            }
+        }
+        Ok(std::fs::rename(&fresh, &folder)?)
+    };
+    if unpack().is_err() {
+        absent.push(format!("{MODULE} for macOS; 'pip download --platform macosx_11_0_arm64 {MODULE}' gets it"));
+    }
+}
+
 /// `cargo xtask samples`.
 pub fn command() -> Result<()> {
     let mut absent = Vec::new();
     fetch(&mut absent);
+    crate::peers::python(&mut absent);
+    fetch_for_macos(&mut absent);
     match absent.is_empty() {
         true => Ok(()),
         false => Err(absent.join("\n").into()),

@@ -15,6 +15,7 @@ pub fn run() -> Result<()> {
     peers::nc(&mut absent);
     peers::binutils(&mut absent);
     crate::samples::fetch(&mut absent);
+    crate::samples::fetch_for_macos(&mut absent);
     peers::debuggers(&mut absent);
     peers::stubs(&mut absent);
     peers::node(&mut absent);

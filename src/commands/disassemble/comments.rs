@@ -105,7 +105,9 @@ pub fn write(
             push_hex(into, address, 1);
         }
         let branch = instruction.kind.is_call() || instruction.kind.is_jump();
-        if !branch && let Some(text) = text(bytes) {
+        // Code often begins like a text.
+        let code = branch || core.analysis.containing(address).is_some();
+        if !code && let Some(text) = text(bytes) {
             separate(into);
             into.push('"');
             escape(into, text);

@@ -187,6 +187,7 @@ fn mips(mnemonic: &str, operands: &str) -> Found {
         "break16" => always(Kind::Trap),
         "lui" | "li" | "move" | "mfhi" | "mflo" | "mthi" | "mtlo" => always(Kind::Mov),
         "slt" | "slti" | "sltu" | "sltiu" => always(Kind::Cmp),
+        _ if mnemonic.starts_with("c.") => always(Kind::Cmp),
         "movz" | "movn" => always(Kind::Cmov),
         "bitswap" => always(Kind::Unknown),
         _ if mnemonic.starts_with('b') => maybe(Kind::Cjmp),

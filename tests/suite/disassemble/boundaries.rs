@@ -216,15 +216,23 @@ fn instructions_of_arm64_are_those_of_objdump() {
 
 /// All of these stand in tables among the code, and in ARM code that is read as Thumb here.
 const THUMB: Explained = &[
-    (r"<illegal|<overflow", "^invalid", "registers that do not exist: objdump shows the rest"),
+    (r"<illegal|<overflow|<undefined>", "^invalid", "registers that do not exist: objdump shows the rest"),
     ("UNDEFINED", "^invalid", "neither decodes it, and how many bytes that is differs"),
-    ("UNDEFINED", r"^(blxns|[su]bfx|[su]xta?b|and|orr|adc)", "bits that should be zero are not: objdump refuses it"),
+    (
+        "UNDEFINED",
+        r"^(blxns|[su]bfx|[su]xta?b|and|orr|adc|sbc)",
+        "bits that should be zero are not: objdump refuses it",
+    ),
     (r"^\w+\?\?", "^invalid", "a condition that does not exist"),
     (r"^(stm|ldm|push|pop)\w*(\.w)?\t.*\{\}", "^invalid", "no registers to store or load: unpredictable"),
     (r"^(stmdb|stmia|ldmdb|ldmia)", "^invalid", "the base register is stored or loaded with others: unpredictable"),
     (r"^(str|ldr)\w*(\.w)?\t.*\[.*pc\]", "^invalid", "the program counter as an index: unpredictable"),
     (r"^bf(l|x|lx|csel)?\t", "^invalid", "branches of ARMv8.1-M"),
-    (r"^(hlt|setpan)|^v(max|min)nm|^vcvt[anpm]|\.f16", "^invalid", "instructions of ARMv8, which asm.cpu=v8 has"),
+    (
+        r"^(hlt|setpan)|^v(max|min)nm|^vqrdml[as]h|^vcvt[anpm]|\.f16",
+        "^invalid",
+        "instructions of ARMv8, which asm.cpu=v8 has",
+    ),
     (
         r"^(ldc|stc|mcr|mrc|mcrr|mrrc|cdp)2?l?\t|^[sl]tf|^[sl]f|^stf",
         "^invalid",

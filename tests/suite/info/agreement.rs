@@ -133,6 +133,11 @@ fn segments(path: &Path, wrong: &mut Vec<String>) -> Option<()> {
         ("static", (!is_dynamic).to_string(), information["static"].to_string()),
         ("canary", names.contains(" __stack_chk_fail").to_string(), information["canary"].to_string()),
         ("endian", header.contains("big endian").to_string(), (information["endian"] == "big").to_string()),
+        (
+            "stripped",
+            (!tool("readelf", &["-SW"], path)?.contains(" SYMTAB ")).to_string(),
+            information["stripped"].to_string(),
+        ),
         ("libraries", format!("{needed:?}"), format!("{libraries:?}")),
     ] {
         // What is not linked yet has no protection.
@@ -326,12 +331,101 @@ fn libraries_of_windows() {
         let exports = exports.as_array().unwrap();
         assert!(exports.len() > 50 && exports.iter().all(|export| named(text(&export["realname"]))));
         assert!(exports.iter().any(|export| export["realname"] == "inflate" && export["type"] == "FUNC"));
-        assert_eq!(json(&mut session, "iIj")["os"], "windows");
+        let information = json(&mut session, "iIj");
+        assert_eq!(information["os"], "windows");
+        for (fact, word) in [("pic", "DYNAMIC_BASE"), ("nx", "NX_COMPAT")] {
+            assert_eq!(information[fact], shown.contains(word), "{fact} of {}", path.display());
+        }
+        let start = tool("objdump", &["-f"], &path).unwrap();
+        let start = start.lines().find_map(|line| line.strip_prefix("start address ")).expect("a start address");
+        assert_eq!(number(&json(&mut session, "iej")[0]["vaddr"]), hex(start));
+        // "reloc    0 offset  238 [19238] DIR64"
+        let base = shown.lines().find_map(|line| line.strip_prefix("ImageBase")).expect("a base");
+        let base = hex(base.trim());
+        let theirs: BTreeSet<u64> = shown
+            .lines()
+            .filter(|line| line.trim_start().starts_with("reloc ") && !line.ends_with("ABSOLUTE"))
+            .map(|line| base + hex(line.split(['[', ']']).nth(1).expect("an address")))
+            .collect();
+        let ours: BTreeSet<u64> = json(&mut session, "irj")
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|relocation| text(&relocation["native"]).starts_with("IMAGE_REL_BASED"))
+            .map(|relocation| number(&relocation["vaddr"]))
+            .collect();
+        assert!(!theirs.is_empty());
+        assert_eq!(theirs, ours, "{}", path.display());
         // The code of an export is mapped where it says.
         let start = exports.iter().find(|export| export["realname"] == "inflate").unwrap();
         let bytes = crate::harness::run(&mut session, &format!("p8 4 @ {}", number(&start["vaddr"]))).out;
         let file = std::fs::read(&path).unwrap();
         let at = number(&start["paddr"]) as usize;
         assert_eq!(bytes.trim(), file[at..at + 4].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    }
+}
+
+#[test]
+fn libraries_of_macos() {
+    for path in samples(&["_speedups.cpython-312-darwin.so"]) {
+        // Of a file for two machines the first is taken.
+        let machine = if path.to_string_lossy().contains("arm64") { "--arch=arm64" } else { "--arch=x86_64" };
+        let Some(shown) = tool("llvm-objdump", &["--section-headers", machine], &path) else { return };
+        // "  0 __text          00000748 00000000000036f8 TEXT"
+        let theirs: Vec<(String, u64, u64)> = shown
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .filter(|words| words.len() >= 4 && words[0].parse::<u32>().is_ok())
+            .map(|words| (words[1].to_string(), hex(words[2]), hex(words[3])))
+            .collect();
+        let mut session = loaded(&path);
+        let sections = json(&mut session, "iSj");
+        let ours: Vec<(String, u64, u64)> = sections
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|section| {
+                let name = text(&section["name"]).rsplit('.').next().unwrap().to_string();
+                (name, number(&section["vsize"]), number(&section["vaddr"]))
+            })
+            .collect();
+        assert_eq!(theirs, ours, "{}", path.display());
+
+        // "0000000000003708 t _escape_unicode", "                 U _memcpy"
+        let shown = tool("llvm-nm", &[machine], &path).unwrap();
+        let rows = shown.lines().filter(|line| !line.ends_with(':') && !line.is_empty());
+        let theirs: BTreeSet<(u64, String)> = rows
+            .map(|line| {
+                let (address, rest) = line.split_at(16);
+                let address = if address.trim().is_empty() { 0 } else { hex(address) };
+                (address, rest.split_whitespace().last().unwrap().to_string())
+            })
+            .collect();
+        let symbols = json(&mut session, "isj");
+        let ours: BTreeSet<(u64, String)> = symbols
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|symbol| {
+                let imported = symbol["is_imported"] == true;
+                let address = if imported { 0 } else { number(&symbol["vaddr"]) };
+                (address, text(&symbol["realname"]).to_string())
+            })
+            .collect();
+        assert_eq!(theirs, ours, "{}", path.display());
+        let imports = json(&mut session, "iij");
+        let imports: BTreeSet<&str> = imports.as_array().unwrap().iter().map(|import| text(&import["name"])).collect();
+        let undefined: BTreeSet<&str> = theirs.iter().filter(|row| row.0 == 0).map(|row| row.1.as_str()).collect();
+        assert_eq!(imports, undefined);
+
+        let headers = tool("llvm-objdump", &["--macho", "--private-headers", machine], &path).unwrap();
+        let libraries = json(&mut session, "ilj");
+        let libraries: Vec<&str> = libraries.as_array().unwrap().iter().map(text).collect();
+        assert!(!libraries.is_empty() && libraries.iter().all(|name| headers.contains(&format!("name {name} "))));
+        let information = json(&mut session, "iIj");
+        assert_eq!(information["os"], "darwin");
+        assert_eq!(information["nx"], !headers.contains("ALLOW_STACK_EXECUTION"));
+        assert_eq!(information["static"], !headers.contains("DYLDLINK"));
+        assert_eq!(information["pic"], headers.contains("BUNDLE"));
     }
 }
