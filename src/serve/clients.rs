@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::gate::{Gate, Rules};
-use super::kept::Keep;
+use super::kept::{Cut, Keep};
 use super::{ServeOptions, Service};
 use crate::error::{Error, Kind, Result};
 use crate::link::dial::Place;
@@ -107,7 +107,8 @@ impl Clients {
     pub(super) fn under(service: &'static Service, options: ServeOptions, rules: Rules) -> Result<Clients> {
         ask_for_descriptors(options.clients);
         let (rules, keep) = (Arc::new(rules), Arc::default());
-        let shared = Arc::new(Shared { service, options, rules, state: Mutex::default(), changed: Condvar::new(), keep });
+        let shared =
+            Arc::new(Shared { service, options, rules, state: Mutex::default(), changed: Condvar::new(), keep });
         let watched = Arc::clone(&shared);
         let watcher = Builder::new()
             .name(format!("{}-watch", service.name))
@@ -394,7 +395,7 @@ impl Seat {
     }
 
     /// Ends the connection, and whatever runs for it, from another thread.
-    pub fn cutter(&self) -> Arc<dyn Fn() + Send + Sync> {
+    pub fn cutter(&self) -> Cut {
         let (breaker, cancel) = (self.breaker.clone(), self.cancel.clone());
         Arc::new(move || {
             cancel.set();

@@ -61,10 +61,14 @@ pub struct Keep {
     changed: Condvar,
 }
 
+/// Ends a connection.
+pub type Cut = Arc<dyn Fn() + Send + Sync>;
+
 #[derive(Default)]
 struct Inner {
     kept: Vec<Kept>,
-    used: HashMap<Ticket, (String, Arc<dyn Fn() + Send + Sync>)>,
+    /// Whose the processes in use are, and what cuts the line on which they are used.
+    used: HashMap<Ticket, (String, Cut)>,
     closed: bool,
 }
 

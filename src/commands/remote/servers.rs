@@ -228,7 +228,8 @@ impl Item for Row {
             writeln!(out, "    client {} from {} for {} s", client.id, client.from, client.seconds)
         })?;
         self.kept.iter().try_for_each(|kept| {
-            let (uri, of, does) = (visible(&kept.uri), visible(&kept.of), if kept.running { "runs" } else { "stopped" });
+            let (uri, of, does) =
+                (visible(&kept.uri), visible(&kept.of), if kept.running { "runs" } else { "stopped" });
             writeln!(out, "    kept {uri} of {of}: {does}, lost for {} s, {} s left", kept.seconds, kept.left)
         })
     }

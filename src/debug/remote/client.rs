@@ -85,9 +85,7 @@ impl Inner {
         }
         self.look_again()?;
         match call {
-            Call::Run(_, milliseconds) => {
-                self.channel.call(&encode(&Call::Run(Vec::new(), *milliseconds))?, cancel)
-            }
+            Call::Run(_, milliseconds) => self.channel.call(&encode(&Call::Run(Vec::new(), *milliseconds))?, cancel),
             call if call.is_question() || matches!(call, Call::ReadFile(..)) => self.channel.call(bytes, cancel),
             _ => Err(Error::new(Kind::Closed, "the line to the process was lost in the middle of that")
                 .hint("it stands again, and the process was kept; look whether it was done")),

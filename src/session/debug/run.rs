@@ -74,12 +74,24 @@ fn go(
 ) -> Result<Option<Stop>> {
     // What the process prints comes behind what was said before.
     out.flush()?;
-    let handle = session.with(|core, view| {
+    let begun = session.with(|core, view| {
         let mut debugged = debugged(core, view)?;
-        let actions = plan(&mut debugged)?;
-        debugged.target.resume(&actions)?;
-        Ok::<_, Error>(debugged.target.handle())
+        match plan(&mut debugged).and_then(|actions| debugged.target.resume(&actions)) {
+            Ok(()) => Ok(Ok(debugged.target.handle())),
+            // It was ended by somebody else since: that is what there is to tell.
+            Err(error) => match debugged.target.take_stop()?.filter(|stop| stop.reason.is_end()) {
+                Some(stop) => Ok(Err(stop)),
+                None => Err(error),
+            },
+        }
     })?;
+    let handle = match begun {
+        Ok(handle) => handle,
+        Err(stop) => {
+            settle(session, &stop)?;
+            return Ok(Some(stop));
+        }
+    };
     let cancel = out.cancel().clone();
     loop {
         match handle.wait(None, &cancel) {

@@ -239,11 +239,8 @@ const STOPPED: &str = "REMORA_TEST_STOPPED";
 fn a_process_that_is_stopped_lives_on_when_its_debugger_is_killed() {
     let Some(program) = fixture("single") else { return };
     for _ in 0..5 {
-        let mut child = Command::new(&program)
-            .arg("2000000000")
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the program starts");
+        let mut child =
+            Command::new(&program).arg("2000000000").stdout(Stdio::null()).spawn().expect("the program starts");
         let own = std::env::current_exe().expect("this is a program");
         let mut debugger = Command::new(own)
             .args(["--exact", "debug::attach::the_debugger_that_is_killed_at_a_stop", "--nocapture"])

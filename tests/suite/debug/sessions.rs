@@ -150,10 +150,11 @@ fn what_goes_wrong_costs_one_line() {
     let mut sleepers = Sleepers::start(&program, 2);
     let mut session = harness::session(&format!("dbg://{}", sleepers.child.id()));
     sleepers.child.kill().unwrap();
-    assert!(harness::run(&mut session, "dc").err.contains("signal 9"));
+    let told = harness::run(&mut session, "dc");
+    assert!(told.err.contains("terminated by signal 9"), "{told:?}");
     for command in ["dr rip", "ds", "dc", "dbt", "dm"] {
-        let said = harness::run(&mut session, command);
-        assert!(said.err.starts_with("Error: ") && said.err.lines().count() == 1, "{command}: {said:?}");
+        let told = harness::run(&mut session, command);
+        assert!(told.err.starts_with("Error: ") && told.err.lines().count() == 1, "{command}: {told:?}");
     }
     assert_eq!(harness::run(&mut session, "?e live").out, "live\n");
     drop(session);

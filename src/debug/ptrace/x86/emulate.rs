@@ -175,7 +175,7 @@ fn calculate(how: Mnemonic, left: u64, right: u64, bits: u32) -> (u64, u64) {
         flags |= bit((left ^ right ^ result) & 0x10 != 0, flag::ADJUST);
     }
     flags |= bit(result == 0, flag::ZERO) | bit(result & sign != 0, flag::SIGN);
-    flags |= bit((result as u8).count_ones() % 2 == 0, flag::PARITY);
+    flags |= bit((result as u8).count_ones().is_multiple_of(2), flag::PARITY);
     (result, flags)
 }
 

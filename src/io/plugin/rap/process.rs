@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Remote as File;
-use crate::debug::remote::{Channel, Ticket, kept};
 use crate::debug::remote::client::Remote;
+use crate::debug::remote::{Channel, Ticket, kept};
 use crate::debug::{Launch, Target, cannot};
 use crate::error::{Error, Kind, Result};
 use crate::io::{Access, Device, Info, Latency, Open};
