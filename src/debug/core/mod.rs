@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{
-    Abilities, Breakpoint, BreakpointId, Deliver, Handle, Handling, Layout, Map, Module, Process, ProcessId, Reason,
-    Resume, Settings, Spec, State, Stop, Target, Thread, ThreadId, cannot, modules, signals,
+    Abilities, Breakpoint, BreakpointId, Catch, Deliver, Handle, Handling, Layout, Map, Module, Process, ProcessId,
+    Reason, Resume, Settings, Spec, State, Stop, Target, Thread, ThreadId, cannot, modules, signals,
 };
 use crate::error::{Error, Kind, Result};
 use crate::output::Cancel;
@@ -190,6 +190,10 @@ impl Target for Dead {
     }
 
     fn set_settings(&mut self, _settings: &Settings) -> Result<()> {
+        Err(dead())
+    }
+
+    fn catch_calls(&mut self, _process: Option<ProcessId>, _calls: &Catch) -> Result<()> {
         Err(dead())
     }
 

@@ -79,6 +79,7 @@ impl State {
         };
         self.set_registers(tid, registers);
         self.flush(tid)?;
+        let mut again = true;
         let result = loop {
             sys::request(libc::PTRACE_SINGLESTEP, tid, 0, 0).map_err(|error| super::state::vanished(tid, &error))?;
             let status = loop {
@@ -100,7 +101,16 @@ impl State {
             }
             let stop = libc::WSTOPSIG(status);
             match status >> 16 {
-                0 if stop == libc::SIGTRAP => break Ok(x86::General::fetch(tid)),
+                0 if stop == libc::SIGTRAP => match x86::General::fetch(tid) {
+                    // A thread that has just executed its program first comes back from that call, which leaves its
+                    // own result where the number of ours was.
+                    Ok(after) if again && after.pc() == registers.pc() => {
+                        again = false;
+                        self.set_registers(tid, registers);
+                        self.flush(tid)?;
+                    }
+                    after => break Ok(after),
+                },
                 0 => {
                     // A signal: it gets it when it goes on.
                     if let (Ok(info), Some(task)) = (sys::signal_info(tid), self.tasks.get_mut(&tid)) {

@@ -25,6 +25,31 @@ const PASSES: usize = 100;
 /// How long a killed process may take.
 const DEATH: Duration = Duration::from_secs(10);
 
+/// Lets a thread that has executed a program come back from that call, to the program's first instruction: its first
+/// step would show nothing else, and its first system call would find the result of that one.
+fn leave_exec(tid: Tid) {
+    /// Most signals that come in between.
+    const SIGNALS: usize = 16;
+    let mut signal = 0;
+    for _ in 0..SIGNALS {
+        if sys::request(libc::PTRACE_SINGLESTEP, tid, 0, signal as u64).is_err() {
+            return;
+        }
+        match sys::wait_for(tid) {
+            Ok(waited) if libc::WIFSTOPPED(waited.status) => {
+                let stop = libc::WSTOPSIG(waited.status);
+                match waited.status >> 16 {
+                    0 if stop == libc::SIGTRAP => return,
+                    0 => signal = stop,
+                    _ => signal = 0,
+                }
+            }
+            // It is gone, which the next look at it says.
+            _ => return,
+        }
+    }
+}
+
 impl State {
     /// Starts a program.
     pub fn launch(&mut self, launch: &Launch) -> Result<ThreadId> {
@@ -65,6 +90,7 @@ impl State {
             };
             let _ = sys::request(libc::PTRACE_CONT, tid, 0, signal as u64);
         }
+        leave_exec(tid);
         self.image += 1;
         let pid = tid as ProcessId;
         let opened = Memory::open(tid, self.image).and_then(|memory| Ok((memory, General::fetch(tid)?)));

@@ -33,6 +33,8 @@ pub struct Library {
     /// Its process.
     process: ProcessId,
     file: File,
+    /// Its symbols are names.
+    named: bool,
 }
 
 /// What became of a library's file.
@@ -101,8 +103,10 @@ impl Core {
                         && known.module.start == module.start
                         && known.name() == name(&module.path)
                 };
-                let file = old.iter().position(same).map_or(File::Closed, |at| old.swap_remove(at).file);
-                Library { module, process, file }
+                match old.iter().position(same) {
+                    Some(at) => Library { module, ..old.swap_remove(at) },
+                    None => Library { module, process, file: File::Closed, named: false },
+                }
             })
             .collect();
         Some(())
@@ -234,11 +238,10 @@ impl Core {
     }
 
     fn name_library(&mut self, fd: u32, index: usize) {
-        let named = |core: &Core| {
-            let library = core.debugger.notes.get(&fd)?.libraries.get(index)?;
-            Some((library.file != File::Closed, library.stem()))
-        };
-        let Some((false, stem)) = named(self) else { return };
+        let library = self.debugger.notes.get_mut(&fd).and_then(|notes| notes.libraries.get_mut(index));
+        let Some(library) = library.filter(|library| !library.named) else { return };
+        library.named = true;
+        let stem = library.stem();
         let Some(file) = self.open_library(fd, index) else { return };
         let Some(object) = self.object(file) else { return };
         if index == 0 {
@@ -408,6 +411,7 @@ mod tests {
             },
             process: 1,
             file: File::Closed,
+            named: false,
         };
         assert_eq!(library("/usr/lib/libc.so.6").stem(), "libc");
         assert_eq!(library("/lib/ld-linux-x86-64.so.2").stem(), "ld_linux_x86_64");

@@ -111,9 +111,19 @@ fn memory_is_allocated_where_it_is_asked_for() {
     let Some(program) = fixture() else { return };
     let (out, err) = debug(
         &uri(&program),
-        "dm 0x10000000 0x2000; dmq.~?; dm.~10000000? @ 0x10000000; dm- 0x10000000; dm 4096 8; dm -1 8~0x?",
+        "dxs getpid; dm 0x10000000 0x2000; dm.~10000000? @ 0x10000000; dm- 0x10000000; dm 0xffffffffff600000 8; dm -1 8~0x?",
     );
-    assert!(out.starts_with("0x10000000\n"), "{out}{err}");
+    // The first call that a process makes is a call like any other.
+    assert!(!out.starts_with("0\n") && out.contains("\n0x10000000\n"), "{out}{err}");
     assert!(out.contains("\n1\n"), "{out}{err}");
     assert!(err.contains("cannot allocate"), "{err}");
+}
+
+#[test]
+fn the_first_step_is_a_step() {
+    let Some(program) = fixture() else { return };
+    let (out, err) = debug(&uri(&program), "dr rip; ds; ?v rip-$$; dr rip~?; ds 2; dr rip");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_ne!(lines[1], "0x0", "{out}{err}");
+    assert_ne!(lines[0], lines[3], "{out}{err}");
 }
