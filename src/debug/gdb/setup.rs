@@ -191,16 +191,16 @@ fn meet(inner: &mut Inner, why: &[u8], answers: &Answers) -> Result<()> {
     if !listed.is_empty() {
         inner.set_threads(listed);
     }
-    if let Ok(bytes) = inner.object_from("auxv", "", &answers.get(Question::Auxv).to_vec()) {
+    if let Ok(bytes) = inner.object_from("auxv", "", answers.get(Question::Auxv)) {
         inner.known.auxv.insert(id.process, bytes);
     }
-    if let Ok(path) = inner.object_from("exec-file", "", &answers.get(Question::Program).to_vec())
+    if let Ok(path) = inner.object_from("exec-file", "", answers.get(Question::Program))
         && let (Ok(path), Some(known)) = (String::from_utf8(path), inner.processes.get_mut(&id.process))
         && !path.is_empty()
     {
         known.program = Some(Some(path));
     }
-    let root = inner.object_from("features", "target.xml", &answers.get(Question::Registers).to_vec());
+    let root = inner.object_from("features", "target.xml", answers.get(Question::Registers));
     let description = root.and_then(|root| inner.description(root)).ok();
     if inner.lost.is_none() {
         inner.set_registers(id.process, description)?;

@@ -173,9 +173,18 @@ impl Connection {
         }
     }
 
-    /// A further packet that belongs to the reply to the last request.
+    /// A further packet that belongs to the reply to the last request, which is not repeated for it.
     pub fn another(&mut self) -> Result<Vec<u8>> {
-        self.reply().inspect_err(|_| self.owed += 1)
+        let cancel = self.flag();
+        let outcome = self.receive(Instant::now() + self.timeout, &cancel);
+        match outcome {
+            Ok(Some(packet)) => Ok(packet),
+            outcome => {
+                self.owed += 1;
+                outcome?;
+                Err(Error::new(Kind::Timeout, format!("the stub says no more within {} ms", self.timeout.as_millis())))
+            }
+        }
     }
 
     /// Whoever leaves does not wait long, and not for somebody's permission.

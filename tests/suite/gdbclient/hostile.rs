@@ -2,6 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use remora::debug::gdb::{Gdb, Reach};
+use remora::debug::{Resume, Spec, Target};
+use remora::link::gdb::Connection;
+use remora::link::{Link, memory};
+use remora::output::Cancel;
 
 use super::debug;
 
@@ -111,7 +119,7 @@ fn escapes_do_not_reach_the_terminal() {
         b"?" => b"T05thread:1;".to_vec(),
         b"g" => "22".repeat(536).into_bytes(),
         b"qfThreadInfo" => b"m1".to_vec(),
-        b"qRcmd,78" => b"O1b5b33316d7265640a".to_vec(),
+        b"qRcmd,78" => b"1b5b33316d7265640a".to_vec(),
         _ if packet.starts_with("qSupported") => b"PacketSize=4000;qXfer:threads:read+;\x1b[31m+".to_vec(),
         _ if packet.starts_with("qXfer:threads") => {
             b"l<threads><thread id=\"1\" name=\"&#27;[31mred\"/></threads>".to_vec()
@@ -146,4 +154,74 @@ fn a_line_that_breaks_while_it_runs_is_told() {
     });
     let (_, err) = debug(&uri, "dc; dc");
     assert!(err.contains("the target is lost: "), "{err}");
+}
+
+/// A reply as stubs give them, or as they should not.
+fn reply() -> impl Strategy<Value = Vec<u8>> {
+    let said = [
+        "OK",
+        "",
+        "E01",
+        "S05",
+        "T05thread:p1.1;",
+        "T05swbreak:;thread:1;10:0010000000000000;",
+        "W00",
+        "X09;process:1",
+        "O6869",
+        "N",
+        "PacketSize=1000;multiprocess+;qXfer:features:read+;qXfer:threads:read+;qXfer:auxv:read+;swbreak+;vContSupported+",
+        "PacketSize=40;QStartNoAckMode+;qXfer:libraries-svr4:read+;qXfer:siginfo:read+",
+        "vCont;c;C;s;S;t;r",
+        "QCp1.1",
+        "l<target><architecture>i386:x86-64</architecture><reg name='rip' bitsize='64' regnum='16'/></target>",
+        "l<threads><thread id='p1.1'/></threads>",
+        "m<threads>",
+        "m",
+        "l",
+        "mp1.1,p1.2",
+        "F5",
+        "F-1,2",
+        "F3;abc",
+        "0*~0*~0*~",
+        "xxxxxxxx",
+        "90909090",
+        "T05fork:p2.2;thread:p1.1;",
+        "T05exec:2f62696e;thread:p1.1;",
+        "T05syscall_entry:1;",
+        "T05watch:1000;",
+        "Tzz",
+        "T0506:0;07:;10:zz;",
+        "b\u{1}\u{2}",
+    ];
+    let known = prop::sample::select(said.to_vec()).prop_map(|text| text.as_bytes().to_vec());
+    prop_oneof![8 => known, 1 => prop::collection::vec(any::<u8>(), 0..40)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Whatever comes, every call of the client comes back.
+    #[test]
+    fn every_conversation_ends(replies in prop::collection::vec(reply(), 0..60)) {
+        let (near, mut far) = memory::pair(Duration::ZERO);
+        for reply in replies {
+            let body: Vec<u8> = reply.into_iter().filter(|byte| !b"#$".contains(byte)).collect();
+            let sum = body.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+            far.write_all(&[b"+$", body.as_slice(), format!("#{sum:02x}").as_bytes()].concat()).unwrap();
+        }
+        // Behind the last reply the stream has ended: nothing waits for more.
+        far.finish().unwrap();
+        let connection = Connection::new(Box::new(near), Duration::from_millis(5), Cancel::new());
+        if let Ok(mut target) = Gdb::open(connection, Reach::default(), None)
+            && let Some(thread) = target.current()
+        {
+            let _ = (target.threads(None), target.read_set(thread, 0), target.maps(thread.process));
+            let _ = target.read_memory(thread.process, 0x1000, &mut [0; 64]);
+            let _ = (target.modules(thread.process), target.insert(&Spec::at(0x1000)));
+            if target.resume(&[Resume::ALL]).is_ok() {
+                let _ = target.wait(Some(Instant::now() + Duration::from_millis(5)), &Cancel::new());
+            }
+            let _ = (target.take_stop(), target.breakpoints(), target.is_running());
+        }
+    }
 }

@@ -207,3 +207,28 @@ fn processes_are_started_and_attached_to_where_the_stub_can() {
     sleeper.kill().unwrap();
     sleeper.wait().unwrap();
 }
+
+#[test]
+fn a_program_that_is_not_here_is_fetched_and_kept() {
+    let Some(program) = fixture("cc", &["-no-pie"]).filter(|_| has("gdbserver")) else { return };
+    // A file system of its own for the stub, with the program in it and nowhere else.
+    let script = "mount -t tmpfs none /mnt && cp \"$0\" /mnt/far-program && exec gdbserver --no-startup-with-shell 127.0.0.1:0 /mnt/far-program";
+    let may = Command::new("unshare").args(["-m", "true"]).output().is_ok_and(|output| output.status.success());
+    if !may {
+        return absent("unshare", "a stub cannot be given a file system of its own here");
+    }
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]).arg(&program);
+    let stub = Stub::start(&mut command, "Listening on port");
+    let (out, err) =
+        debug(&format!("gdb://127.0.0.1:{}", stub.number("Listening on port ")), "dpe; db main; dc; dbt~main?; dc");
+    in_order(&out, &["/mnt/far-program", "1"]);
+    in_order(&err, &["hit breakpoint at", "Process finished"]);
+    let kept = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("gdbclient-home/remora/programs");
+    let same = std::fs::read(&program).unwrap();
+    let found = std::fs::read_dir(kept)
+        .unwrap()
+        .flatten()
+        .any(|entry| std::fs::read(entry.path()).is_ok_and(|bytes| bytes == same));
+    assert!(found, "it is kept by its build id");
+}
