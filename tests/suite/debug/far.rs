@@ -61,8 +61,7 @@ impl Process {
             Where::Far(latency) => {
                 let (client, counted, clients) = counted_with(all(), latency / 2, target("memory", "dbg://", 7));
                 (members, traffic) = (Some(clients), Some(counted));
-                let launch = Launch::new(program.to_string_lossy(), Vec::new());
-                let launch = open.start.launch(launch).expect("it can be started so");
+                let launch = Launch { program: program.to_string_lossy().into_owned(), ..open.start.launch() };
                 rap::process::open(client, &open, Some(&launch))
             }
         };
