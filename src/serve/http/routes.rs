@@ -216,7 +216,10 @@ pub const ROUTES: &[Route] = &[
         fields: &[
             Field { choices: ACTIONS, ..field("action", "string", true, "what to do") },
             field("address", "string", false, "until where (an expression)"),
-            Field { range: Some((1, 1 << 32)), ..field("count", "integer", false, "how many steps; the thread's number") },
+            Field {
+                range: Some((1, 1 << 32)),
+                ..field("count", "integer", false, "how many steps; the thread's number")
+            },
         ],
         answers: JSON,
         open: false,

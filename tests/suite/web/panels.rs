@@ -173,7 +173,9 @@ impl Look {
         self.panel("palette");
         browser.keys(ESCAPE);
         // Copying, with the bytes of the selection.
-        browser.script("window.copied = []; navigator.clipboard.writeText = async (text) => { window.copied.push(text); }");
+        browser.script(
+            "window.copied = []; navigator.clipboard.writeText = async (text) => { window.copied.push(text); }",
+        );
         self.focus("hexdump");
         for keys in ["LLLyy", "yc", "yp"] {
             browser.keys(keys);
@@ -359,7 +361,8 @@ fn names_and_strings_of_a_hostile_program_are_text() {
     let browser = &look.browser;
     for (tab, part) in [("symbols", "<img"), ("strings", "<script>"), ("functions", "main"), ("files", "<b>")] {
         look.side(tab);
-        browser.wait(&format!("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('{part}'))"));
+        browser
+            .wait(&format!("[...document.querySelectorAll('.row')].some((row) => row.textContent.includes('{part}'))"));
     }
     look.side("strings");
     look.filter("script", "<script>");

@@ -314,7 +314,9 @@ fn ten_thousand_connections_cost_little_and_keep_nobody_out() {
         match number % 3 {
             0 => {}
             1 => drop(stream.write_all(b"GET /cmd/s HTTP/1.1\r\nHost: lo")),
-            _ => drop(stream.write_all(b"POST /api/v1/run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n{")),
+            _ => drop(
+                stream.write_all(b"POST /api/v1/run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n{"),
+            ),
         }
         crowd.push(stream);
         if number % 1000 == 999 {
