@@ -13,7 +13,9 @@ use crate::debug::fixture;
 /// A server whose client may debug a program that stands at its `main`.
 fn stopped() -> Option<Web> {
     let path = fixture("panels")?;
-    Some(Web::with("malloc://64", &format!("o dbg://{}; dcu sym.main", path.display()), "--allow debug"))
+    let mut web = Web::with("malloc://64", &format!("o dbg://{}", path.display()), "--allow debug");
+    web.prompt("dcu sym.main");
+    Some(web)
 }
 
 fn process(web: &Web) -> Value {
