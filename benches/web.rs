@@ -33,7 +33,9 @@ fn main() -> ExitCode {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let input = folder.path().join("input");
     make_input(&input, size);
-    println!("{size} MiB of input\n\n| what | ours | peer | ratio | wanted | ok |\n| --- | ---: | ---: | ---: | ---: | --- |");
+    println!(
+        "{size} MiB of input\n\n| what | ours | peer | ratio | wanted | ok |\n| --- | ---: | ---: | ---: | ---: | --- |"
+    );
     let mut missed = 0;
     let mut row = |what: &str, ours: Duration, peer_name: &str, peer: Duration, wanted: f64| {
         let ratio = ours.as_secs_f64() / peer.as_secs_f64();

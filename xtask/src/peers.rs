@@ -44,7 +44,8 @@ pub fn python(absent: &mut Vec<String>) {
     for package in ["r2pipe", "rzpipe", "schemathesis"] {
         let import = format!("import {package}");
         let has = || python.is_file() && run(Command::new(&python).args(["-c", &import])).is_ok();
-        let install = || made() && run(Command::new(&python).args(["-m", "pip", "install", "--quiet", package])).is_ok();
+        let install =
+            || made() && run(Command::new(&python).args(["-m", "pip", "install", "--quiet", package])).is_ok();
         if !has() && !install() {
             absent.push(format!(
                 "{package}; 'python3 -m venv target/peers/python' and its 'pip install {package}' install it"

@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::clients::Client;
 use super::connection::Peer;
 use super::reply::{self, refuse};
-use super::run::{Job, Report, collect};
 use super::routes::{LISTS, ROUTES};
+use super::run::{Job, Report, collect};
 use super::{Site, command, files, guard, lists, page, sign_in};
 use crate::commands;
 use crate::error::{Error, Kind};
@@ -42,9 +42,8 @@ pub fn router(site: &Arc<Site>) -> Router {
         let router = if route.open { &mut open } else { &mut closed };
         *router = std::mem::take(router).route(&format!("/api/v1{}", route.path), (route.handler)());
     }
-    let closed = closed
-        .route("/api/v1/list/{name}", get(lists::list))
-        .layer(from_fn_with_state(Arc::clone(site), entrance));
+    let closed =
+        closed.route("/api/v1/list/{name}", get(lists::list)).layer(from_fn_with_state(Arc::clone(site), entrance));
     let api = open.merge(closed).layer(axum::middleware::from_fn(readable));
     let router = Router::new()
         .route("/cmd/", get(command::command).post(command::command))

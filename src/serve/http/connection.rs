@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -51,6 +51,7 @@ const STREAMS: u32 = 64;
 pub struct Peer {
     /// The address.
     pub address: SocketAddr,
+    busy: Busy,
     _seat: Arc<OwnedSemaphorePermit>,
 }
 
@@ -75,88 +76,99 @@ pub async fn accept(site: Arc<Site>, listener: TcpListener, encryption: Option<A
         }
         let seat = match Arc::clone(&site.seats).try_acquire_owned() {
             Ok(seat) => seat,
-            // Whoever has said nothing for longest makes room; where nobody can, the new one is hung up on.
+            // The oldest for whom nothing is being done makes room; where there is none, the new one is hung up on.
             Err(_) if hall.dismiss() => match timeout(ROOM, Arc::clone(&site.seats).acquire_owned()).await {
                 Ok(Ok(seat)) => seat,
                 _ => continue,
             },
             Err(_) => continue,
         };
-        let peer = Peer { address, _seat: Arc::new(seat) };
-        let (waiting, dismissed) = hall.enter();
+        let busy = Busy::default();
+        let (guest, dismissed) = hall.enter(Arc::clone(&busy));
+        let peer = Peer { address, busy, _seat: Arc::new(seat) };
         let (site, router, acceptor) = (Arc::clone(&site), router.clone(), acceptor.clone());
         tokio::spawn(async move {
+            let _guest = guest;
             tokio::select! {
-                () = welcome(site, router, acceptor, stream, peer, waiting) => {}
+                () = welcome(site, router, acceptor, stream, peer) => {}
                 _ = dismissed => {}
             }
         });
     }
 }
 
-/// Those who have connected and not asked yet, the oldest first.
+/// The connections, the oldest first, with what tells each of them to go.
 #[derive(Clone, Default)]
-struct Hall(Arc<Mutex<BTreeMap<u64, oneshot::Sender<()>>>>);
+struct Hall(Arc<Mutex<BTreeMap<u64, (Busy, oneshot::Sender<()>)>>>);
+
+/// How many requests of a connection are being answered.
+type Busy = Arc<AtomicUsize>;
 
 impl Hall {
-    /// Somebody new: until the first value is dropped, the second may tell that it has to go.
-    fn enter(&self) -> (Waiting, impl Future<Output = ()> + Send + use<>) {
+    /// Somebody new, who leaves when the first value is dropped; the second ends when it has to go.
+    fn enter(&self, busy: Busy) -> (Guest, impl Future<Output = ()> + Send + use<>) {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
-        lock(&self.0).insert(number, sender);
-        let dismissed = async move {
-            // Who has asked is dismissed by nobody any more.
-            if receiver.await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        (Waiting { hall: self.clone(), number }, dismissed)
+        lock(&self.0).insert(number, (busy, sender));
+        // The other end goes away only with the connection, or by telling.
+        let dismissed = async move { drop(receiver.await) };
+        (Guest { hall: self.clone(), number }, dismissed)
     }
 
-    /// Asks the oldest to go; `false` when nobody is there.
+    /// Asks the oldest of those for whom nothing is being done to go; `false` when there is none.
     fn dismiss(&self) -> bool {
-        let oldest = lock(&self.0).pop_first();
-        oldest.is_some_and(|(_, oldest)| oldest.send(()).is_ok())
+        let mut guests = lock(&self.0);
+        let idle = guests.iter().find(|(_, (busy, _))| busy.load(Ordering::SeqCst) == 0).map(|(number, _)| *number);
+        idle.and_then(|number| guests.remove(&number)).is_some_and(|(_, sender)| sender.send(()).is_ok())
     }
 }
 
-/// A connection that has not asked yet.
-struct Waiting {
+/// A connection in the hall.
+struct Guest {
     hall: Hall,
     number: u64,
 }
 
-impl Drop for Waiting {
+impl Drop for Guest {
     fn drop(&mut self) {
         lock(&self.hall.0).remove(&self.number);
     }
 }
 
-async fn welcome(
-    site: Arc<Site>,
-    router: Router,
-    acceptor: Option<TlsAcceptor>,
-    stream: TcpStream,
-    peer: Peer,
-    waiting: Waiting,
-) {
+/// A request that is being answered, until it is dropped.
+pub struct Working(Busy);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Peer {
+    /// A request of this connection is being answered from now on.
+    pub fn working(&self) -> Working {
+        self.busy.fetch_add(1, Ordering::SeqCst);
+        Working(Arc::clone(&self.busy))
+    }
+}
+
+async fn welcome(site: Arc<Site>, router: Router, acceptor: Option<TlsAcceptor>, stream: TcpStream, peer: Peer) {
     // Small answers go out at once.
     let _ = stream.set_nodelay(true);
     match acceptor {
-        None => serve(&site, router, stream, peer, waiting).await,
+        None => serve(&site, router, stream, peer).await,
         Some(acceptor) => {
             if let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                serve(&site, router, stream, peer, waiting).await;
+                serve(&site, router, stream, peer).await;
             }
         }
     }
 }
 
 /// Speaks HTTP on `stream` until it ends.
-async fn serve(site: &Site, router: Router, mut stream: impl Stream, peer: Peer, waiting: Waiting) {
+async fn serve(site: &Site, router: Router, mut stream: impl Stream, peer: Peer) {
     let Some(begun) = opening(&mut stream, site.settings.patience).await else { return };
-    drop(waiting);
     let stream = Patient { stream, begun, taken: 0, stalled: None };
     let router = router.layer(Extension(peer));
     let mut builder = auto::Builder::new(TokioExecutor::new());

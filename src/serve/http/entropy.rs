@@ -76,7 +76,7 @@ fn sample(session: &mut Session, range: &Range, pieces: u32, out: &mut Out<'_>) 
             break;
         }
         let begun = Instant::now();
-        let bytes = &mut buffer[..step.min(SAMPLE).min(length - offset) as usize];
+        let bytes = &mut buffer[..SAMPLE.min(length - offset) as usize];
         let address = from.wrapping_add(offset);
         session.with(|core, view| Scope { core, view }.read(address, bytes))?;
         let line = json!({ "piece": piece, "address": address, "entropy": share(bytes) });
@@ -96,7 +96,8 @@ fn share(bytes: &[u8]) -> f64 {
         counts[usize::from(*byte)] += 1;
     }
     let all = bytes.len() as f64;
-    let bits: f64 = counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count) / all).map(|p| -p * p.log2()).sum();
+    let bits: f64 =
+        counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count) / all).map(|p| -p * p.log2()).sum();
     let most = all.min(256.0).log2();
     if most > 0.0 { (bits / most).clamp(0.0, 1.0) } else { 0.0 }
 }

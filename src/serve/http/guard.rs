@@ -4,15 +4,17 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode, Uri, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::Site;
+use super::connection::Peer;
 use super::reply::refuse;
 
 /// How long a body may take in all, for each of the server's patience.
@@ -56,8 +58,18 @@ pub async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) 
             return sealed(refuse(StatusCode::REQUEST_TIMEOUT, "timeout", "the body does not come"), visitor);
         }
     };
+    let working = head.extensions.get::<Peer>().map(Peer::working);
     let request = Request::from_parts(head, Body::from(body));
     let mut response = sealed(next.run(request).await, visitor);
+    // An answer that comes in pieces is at work until the last of them; one that is whole only has to be sent.
+    if response.body().size_hint().exact().is_none() {
+        response = response.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _ = &working;
+                frame
+            }))
+        });
+    }
     if crowded && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

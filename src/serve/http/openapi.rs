@@ -96,9 +96,6 @@ fn operation(route: &Route) -> Value {
 
 fn schema(field: &Field) -> Value {
     let mut schema = json!({ "type": field.kind, "description": field.summary });
-    if field.kind == "string" && field.required {
-        schema["minLength"] = json!(1);
-    }
     if !field.choices.is_empty() {
         schema["enum"] = json!(field.choices);
     }

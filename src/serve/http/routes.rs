@@ -59,6 +59,9 @@ pub const MARKS: &[&str] = &["set", "remove", "enable", "disable", "hardware", "
 /// How `POST /search` reads its pattern.
 pub const PATTERNS: &[&str] = &["text", "text-any-case", "wide-text", "hex", "expression", "number"];
 
+/// The largest limit of `POST /search`.
+pub const HITS: u64 = 1 << 32;
+
 /// Every route but the lists.
 pub const ROUTES: &[Route] = &[
     Route {
@@ -151,7 +154,7 @@ pub const ROUTES: &[Route] = &[
             Field { choices: PATTERNS, ..field("kind", "string", false, "how the pattern is read") },
             field("from", "string", false, "first address (an expression)"),
             field("to", "string", false, "address after the last (an expression)"),
-            Field { range: Some((1, 1 << 32)), ..field("limit", "integer", false, "stop after so many hits") },
+            Field { range: Some((1, HITS)), ..field("limit", "integer", false, "stop after so many hits") },
         ],
         answers: LINES,
         open: false,
@@ -216,7 +219,10 @@ pub const ROUTES: &[Route] = &[
         fields: &[
             Field { choices: ACTIONS, ..field("action", "string", true, "what to do") },
             field("address", "string", false, "until where (an expression)"),
-            Field { range: Some((1, 1 << 32)), ..field("count", "integer", false, "how many steps; the thread's number") },
+            Field {
+                range: Some((1, 1 << 32)),
+                ..field("count", "integer", false, "how many steps; the thread's number")
+            },
         ],
         answers: JSON,
         open: false,

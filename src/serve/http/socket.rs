@@ -49,13 +49,13 @@ pub enum Event {
     },
     /// Bytes, names or maps may have changed.
     Changed {
-        /// By whom; 0: the prompt, or another door.
-        client: u64,
+        /// By whom; `None`: the prompt, or another door.
+        client: Option<u64>,
     },
     /// A process has stopped.
     Stop {
-        /// Who let it run; 0: the prompt, or another door.
-        client: u64,
+        /// Who let it run; `None`: the prompt, or another door.
+        client: Option<u64>,
         /// The program counter, if there still is one.
         address: Option<String>,
         /// The thread.

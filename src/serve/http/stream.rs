@@ -23,6 +23,7 @@ use super::Site;
 use super::api::Caller;
 use super::clients::Client;
 use super::reply;
+use super::routes::HITS;
 use super::run::{Job, Report, Sent, Sink, run};
 use crate::commands;
 use crate::error::{Error, Kind, Result};
@@ -99,6 +100,9 @@ pub async fn search(
 ) -> Response {
     if search.pattern.is_empty() {
         return Error::new(Kind::Usage, "the pattern is empty").into_response();
+    }
+    if search.limit.is_some_and(|limit| !(1..=HITS).contains(&limit)) {
+        return Error::new(Kind::Usage, format!("'limit' must be from 1 to {HITS}")).into_response();
     }
     let name = search.kind.command();
     let job = Job {

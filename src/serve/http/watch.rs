@@ -48,7 +48,7 @@ pub fn look(site: &Site, by: Option<u64>) {
         let stop = stop.map(|stop| {
             let lines = debugged(core, view).and_then(|mut debugged| run::describe(&mut debugged, &stop));
             Event::Stop {
-                client: by.unwrap_or_default(),
+                client: by,
                 address: stop.pc.map(|pc| format!("0x{pc:x}")),
                 thread: stop.thread.thread,
                 lines: lines.unwrap_or_default(),
@@ -58,7 +58,7 @@ pub fn look(site: &Site, by: Option<u64>) {
     });
     if by.is_some() || mark != before {
         // Nobody may be listening.
-        let _ = site.events.send(Event::Changed { client: by.unwrap_or_default() });
+        let _ = site.events.send(Event::Changed { client: by });
     }
     if let Some(stop) = stop {
         let _ = site.events.send(stop);

@@ -150,7 +150,9 @@ impl Browser {
 
     /// Waits until what was changed has been drawn.
     pub fn settle(&self) {
-        self.script("window.drawn = false; requestAnimationFrame(() => requestAnimationFrame(() => { window.drawn = true; }))");
+        self.script(
+            "window.drawn = false; requestAnimationFrame(() => requestAnimationFrame(() => { window.drawn = true; }))",
+        );
         self.wait("window.drawn");
     }
 

@@ -65,7 +65,8 @@ impl Door {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
         let login = super::bearer(TOKEN);
-        write!(stream, "GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{login}\r\n\r\n", self.address).unwrap();
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{login}\r\n\r\n", self.address)
+            .unwrap();
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).unwrap();
         super::answer(&bytes)

@@ -1,17 +1,21 @@
 //! Processes over the API: what one is, stepping, breakpoints, registers, pausing.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::door::Door;
-use super::{PATIENCE, READER, TOKEN, Web, bearer};
+use super::{PATIENCE, READER, TOKEN, Web, answer, bearer};
 use crate::debug::fixture;
 
 /// A server whose client may debug a program that stands at its `main`.
 fn stopped() -> Option<Web> {
     let path = fixture("panels")?;
-    Some(Web::with("malloc://64", &format!("o dbg://{}; dcu sym.main", path.display()), "--allow debug"))
+    let mut web = Web::with("malloc://64", &format!("o dbg://{}", path.display()), "--allow debug");
+    web.prompt("dcu sym.main");
+    Some(web)
 }
 
 fn process(web: &Web) -> Value {
@@ -51,7 +55,9 @@ fn a_process_is_told_in_one_answer_and_steps() {
         .as_u64()
         .unwrap();
     act(&web, &json!({ "action": "thread", "count": thread }));
-    assert!(process(&web)["threads"].as_array().unwrap().iter().any(|one| one["current"] == true && one["pid"] == thread));
+    assert!(
+        process(&web)["threads"].as_array().unwrap().iter().any(|one| one["current"] == true && one["pid"] == thread)
+    );
 }
 
 #[test]
@@ -97,21 +103,32 @@ fn breakpoints_and_registers_are_changed() {
 #[test]
 fn what_runs_is_paused_and_blocks_nobody() {
     let Some(web) = stopped() else { return };
-    std::thread::scope(|scope| {
-        let running = scope.spawn(|| act(&web, &json!({ "action": "continue" })));
-        let end = Instant::now() + PATIENCE;
-        while process(&web)["state"] != "running" {
-            assert!(Instant::now() < end, "it runs: {}", process(&web));
-        }
-        // Another session of the same client, and the door for programs, are not kept waiting.
-        assert_eq!(web.ask("GET", "/cmd/?e%20x", &[], b"").text(), "x\n");
-        let headers = [bearer(TOKEN), "Remora-Session: other".to_string()];
-        let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
-        assert_eq!(web.ask("GET", "/api/v1/session", &headers, b"").status, 200);
-        act(&web, &json!({ "action": "pause" }));
-        let report = running.join().unwrap();
-        assert_eq!(report["ok"], true, "{report}");
-    });
+    // Asked for, and not answered while it runs.
+    let body = r#"{"action":"continue"}"#;
+    let mut running = TcpStream::connect(web.address).unwrap();
+    running.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(
+        running,
+        "POST /api/v1/control HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        bearer(TOKEN),
+        body.len()
+    )
+    .unwrap();
+    let end = Instant::now() + PATIENCE;
+    while process(&web)["state"] != "running" {
+        assert!(Instant::now() < end, "it runs: {}", process(&web));
+    }
+    // Another session of the same client, and the door for programs, are not kept waiting.
+    assert_eq!(web.ask("GET", "/cmd/?e%20x", &[], b"").text(), "x\n");
+    let headers = [bearer(TOKEN), "Remora-Session: other".to_string()];
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    assert_eq!(web.ask("GET", "/api/v1/session", &headers, b"").status, 200);
+    act(&web, &json!({ "action": "pause" }));
+    let mut bytes = Vec::new();
+    running.read_to_end(&mut bytes).unwrap();
+    let report = answer(&bytes);
+    assert_eq!((report.status, &report.json()["ok"]), (200, &json!(true)), "{}", report.text());
     assert_eq!(process(&web)["state"], "stopped");
 }
 

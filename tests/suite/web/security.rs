@@ -138,7 +138,7 @@ fn a_code_signs_in_once_and_a_cookie_ends_with_signing_out() {
     assert_eq!(web.ask("GET", "/api/v1/session", &[&cookie], b"").status, 401);
     let by_token = json!({ "token": READER }).to_string();
     let reader = web.ask("POST", "/api/v1/sign-in", &[JSON], by_token.as_bytes());
-    assert_eq!((reader.status, &reader.json()["permissions"]), (200, &json!("read")));
+    assert_eq!((reader.status, &reader.json()["permissions"]), (200, &json!(["read"])));
     for wrong in ["{}", "[]", r#"{"code":"x","token":"y"}"#, r#"{"code":1}"#, "x"] {
         let refused = web.ask("POST", "/api/v1/sign-in", &[JSON], wrong.as_bytes());
         assert!((400..=422).contains(&refused.status) && refused.json()["error"].is_object(), "{wrong}: {refused:?}");
@@ -314,7 +314,9 @@ fn ten_thousand_connections_cost_little_and_keep_nobody_out() {
         match number % 3 {
             0 => {}
             1 => drop(stream.write_all(b"GET /cmd/s HTTP/1.1\r\nHost: lo")),
-            _ => drop(stream.write_all(b"POST /api/v1/run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n{")),
+            _ => drop(
+                stream.write_all(b"POST /api/v1/run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n{"),
+            ),
         }
         crowd.push(stream);
         if number % 1000 == 999 {

@@ -108,12 +108,12 @@ fn what_others_do_is_told() {
     web.post("/api/v1/run", &json!({ "command": "s 0x40" }));
     assert_eq!(socket.until(|message| message["event"] == "seek")["address"], "0x40");
     web.post("/api/v1/run", &json!({ "command": "wx 41" }));
-    socket.until(|message| message["event"] == "changed" && message["client"] != 0);
+    socket.until(|message| message["event"] == "changed" && message["client"].is_u64());
     // The prompt writes; nobody asked for that.
     web.prompt("wx 42 @ 8");
-    socket.until(|message| message["event"] == "changed" && message["client"] == 0);
+    socket.until(|message| message["event"] == "changed" && message["client"].is_null());
     web.prompt("f new 1 @ 8");
-    socket.until(|message| message["event"] == "changed" && message["client"] == 0);
+    socket.until(|message| message["event"] == "changed" && message["client"].is_null());
     web.post_as(super::READER, "/api/v1/run", &json!({ "command": "s" }));
     let came = socket.until(|message| message["event"] == "client");
     assert_eq!(came["here"], true);
@@ -124,13 +124,14 @@ fn what_others_do_is_told() {
 #[test]
 fn stops_of_a_process_are_told_whoever_let_it_run() {
     let Some(path) = fixture("panels") else { return };
-    let mut web = Web::with("malloc://64", &format!("o dbg://{}; dcu sym.main", path.display()), "--allow debug");
+    let mut web = Web::with("malloc://64", &format!("o dbg://{}", path.display()), "--allow debug");
+    web.prompt("dcu sym.main");
     let mut socket = Socket::open(&web, TOKEN);
     web.prompt("ds");
     let stop = socket.until(|message| message["event"] == "stop");
-    assert_eq!(stop["client"], 0);
+    assert!(stop["client"].is_null(), "{stop}");
     web.post("/api/v1/control", &json!({ "action": "until", "address": "sym.twice" }));
-    let stop = socket.until(|message| message["event"] == "stop" && message["client"] != 0);
+    let stop = socket.until(|message| message["event"] == "stop" && message["client"].is_u64());
     let pc = web.get("/api/v1/process").json()["registers"]["rip"].as_u64().unwrap();
     assert_eq!(stop["address"], format!("0x{pc:x}"));
     assert!(stop["lines"][0].as_str().is_some_and(|line| line.contains("breakpoint")), "{stop}");

@@ -6,6 +6,8 @@ import { byId, hex, visible } from "./dom.js";
 
 const PIECES = 128;
 const BAND = 15;
+/** Gaps that are small whatever is around them. */
+const CLOSE = 0x20000n;
 
 /** The run of maps around `cursor` whose gaps are small against what they hold. */
 export function around(maps, cursor) {
@@ -16,7 +18,7 @@ export function around(maps, cursor) {
   let { from, to } = maps[at];
   for (let grown = true; grown;) {
     grown = false;
-    const size = to - from;
+    const size = to - from > CLOSE ? to - from : CLOSE;
     const [before, after] = [maps[first - 1], maps[last + 1]];
     if (before && from - before.to <= size && before.to - before.from <= size * 64n) {
       from = before.from < from ? before.from : from;
