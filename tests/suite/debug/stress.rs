@@ -211,11 +211,7 @@ fn hot_of(target: &mut remora::debug::ptrace::Ptrace, program: &Path) -> u64 {
 
 #[test]
 fn a_busy_process_is_visited_many_times() {
-    visits(20);
-}
-
-#[test]
-#[ignore = "takes minutes; cargo xtask soak runs it"]
-fn a_busy_process_is_visited_a_thousand_times() {
-    visits(1000);
+    // `cargo xtask soak` asks for more.
+    let rounds = std::env::var("REMORA_SOAK").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(20);
+    visits(rounds);
 }
