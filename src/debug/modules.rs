@@ -108,18 +108,23 @@ impl<'a> Reader<'a> {
         Some((bias, dynamic))
     }
 
-    /// The loader's list, if it has made one: link_map, bias, path, dynamic section.
-    fn linked(&mut self, dynamic: u64) -> Vec<(u64, u64, String, u64)> {
-        let mut found = Vec::new();
-        let mut debug = 0;
+    /// The word of the dynamic section in which the loader leaves the address of its `r_debug`.
+    fn debug_slot(&mut self, dynamic: u64) -> Option<u64> {
         for entry in 0..LIMIT as u64 {
-            let Some(pair) = self.words(dynamic.wrapping_add(entry * 2 * self.word as u64), 2) else { break };
-            match pair[0] {
-                0 => break,
-                DT_DEBUG => debug = pair[1],
+            let at = dynamic.wrapping_add(entry * 2 * self.word as u64);
+            match self.words(at, 1)?.first()? {
+                0 => return None,
+                &DT_DEBUG => return Some(at.wrapping_add(self.word as u64)),
                 _ => {}
             }
         }
+        None
+    }
+
+    /// The loader's list, if it has made one: link_map, bias, path, dynamic section.
+    fn linked(&mut self, dynamic: u64) -> Vec<(u64, u64, String, u64)> {
+        let mut found = Vec::new();
+        let debug = self.debug_slot(dynamic).and_then(|slot| self.words(slot, 1)?.first().copied()).unwrap_or(0);
         if debug == 0 {
             return found;
         }
@@ -140,6 +145,16 @@ impl<'a> Reader<'a> {
 pub fn entry(target: &mut dyn Target, process: ProcessId) -> Result<Option<u64>> {
     let layout = target.layout(process)?;
     Ok(Reader::new(target, process, &layout).auxv()?.get(&AT_ENTRY).copied())
+}
+
+/// Where the loader leaves the address of its list (the value of DT_DEBUG); `None`: the program has no such place.
+pub fn loader_slot(target: &mut dyn Target, process: ProcessId) -> Result<Option<u64>> {
+    let layout = target.layout(process)?;
+    let maps = target.maps(process)?;
+    let mut reader = Reader::new(target, process, &layout);
+    let auxv = reader.auxv()?;
+    let dynamic = reader.program(&auxv, &maps).map_or(0, |(_, dynamic)| dynamic);
+    Ok(if dynamic == 0 { None } else { reader.debug_slot(dynamic) })
 }
 
 /// The modules of `process`, the program first; files that are mapped but that the loader does not know follow.
