@@ -1,6 +1,8 @@
 //! What is fuzzed: one function per target, which must neither panic nor take long whatever it is given. cargo-fuzz
 //! drives them (`cargo fuzz run shell`), and so does the soak run, which needs no special compiler.
 
+pub mod conversation;
+
 use std::io::Write;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,6 +35,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("corefile", corefile),
     ("lines", lines),
     ("rsp", rsp),
+    ("conversation", conversation::run),
     ("condition", condition),
     ("http", http),
     ("disasm", disasm),
