@@ -1,6 +1,8 @@
 //! What is fuzzed: one function per target, which must neither panic nor take long whatever it is given. cargo-fuzz
 //! drives them (`cargo fuzz run shell`), and so does the soak run, which needs no special compiler.
 
+pub mod conversation;
+
 use std::io::Write;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,6 +36,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("lines", lines),
     ("rsp", rsp),
     ("rsp_client", rsp_client),
+    ("conversation", conversation::run),
     ("condition", condition),
     ("http", http),
     ("disasm", disasm),

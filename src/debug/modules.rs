@@ -108,18 +108,23 @@ impl<'a> Reader<'a> {
         Some((bias, dynamic))
     }
 
-    /// Where the loader's `struct r_debug` is, once it has made one.
-    fn rendezvous(&mut self, dynamic: u64) -> Option<u64> {
-        let mut debug = 0;
+    /// The word of the dynamic section in which the loader leaves the address of its `r_debug`.
+    fn debug_slot(&mut self, dynamic: u64) -> Option<u64> {
         for entry in 0..LIMIT as u64 {
-            let Some(pair) = self.words(dynamic.wrapping_add(entry * 2 * self.word as u64), 2) else { break };
-            match pair[0] {
-                0 => break,
-                DT_DEBUG => debug = pair[1],
+            let at = dynamic.wrapping_add(entry * 2 * self.word as u64);
+            match self.words(at, 1)?.first()? {
+                0 => return None,
+                &DT_DEBUG => return Some(at.wrapping_add(self.word as u64)),
                 _ => {}
             }
         }
-        Some(debug).filter(|debug| *debug != 0)
+        None
+    }
+
+    /// Where the loader's `struct r_debug` is, once it has made one.
+    fn rendezvous(&mut self, dynamic: u64) -> Option<u64> {
+        let slot = self.debug_slot(dynamic)?;
+        self.words(slot, 1)?.first().copied().filter(|debug| *debug != 0)
     }
 
     /// The loader's list, if it has made one: link_map, bias, path, dynamic section.
@@ -157,6 +162,16 @@ pub fn loader_stop(target: &mut dyn Target, process: ProcessId) -> Option<u64> {
     // Behind the version (padded to a word) and the first link_map.
     let stop = *reader.words(debug, 3)?.get(2)?;
     Some(stop).filter(|stop| *stop != 0)
+}
+
+/// Where the loader leaves the address of its list (the value of DT_DEBUG); `None`: the program has no such place.
+pub fn loader_slot(target: &mut dyn Target, process: ProcessId) -> Result<Option<u64>> {
+    let layout = target.layout(process)?;
+    let maps = target.maps(process)?;
+    let mut reader = Reader::new(target, process, &layout);
+    let auxv = reader.auxv()?;
+    let dynamic = reader.program(&auxv, &maps).map_or(0, |(_, dynamic)| dynamic);
+    Ok(if dynamic == 0 { None } else { reader.debug_slot(dynamic) })
 }
 
 /// The modules of `process`, the program first; files that are mapped but that the loader does not know follow.

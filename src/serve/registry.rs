@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
+use super::gdb::program::Offered;
 use super::{Home, SERVICES, ServeOptions, Server, arguments, http};
 use crate::error::{Error, Kind, Result};
 use crate::link::dial::Place;
@@ -18,8 +19,10 @@ pub fn offer(session: &mut Session) {
 
 fn listen(session: &Session, request: Request<'_>) -> Result<Arc<dyn servers::Server>> {
     if request.service == super::gdb::SERVICE.name {
-        let server = super::gdb::program::offer(session, request, Arc::new(Home::of(session)))?;
-        return run(server);
+        return match super::gdb::program::offer(session, request, Arc::new(Home::of(session)))? {
+            Offered::Listening(server) => run(server),
+            Offered::Standard(piped) => Ok(Arc::new(piped)),
+        };
     }
     if request.service == http::NAME {
         return http::listen(session, request);

@@ -49,7 +49,7 @@ fn run(args: &[String]) -> Result<()> {
 }
 
 /// What `bench` measures, in this order.
-const BENCHES: &[&str] = &["speed", "disassemble", "remote", "debug", "web"];
+const BENCHES: &[&str] = &["speed", "disassemble", "remote", "debug", "gdb", "web"];
 
 /// Measures; a peer that is absent shows in the table. A row that is missed keeps none of the others from being shown.
 fn bench() -> Result<()> {

@@ -71,8 +71,9 @@ pub fn nc(absent: &mut Vec<String>) {
     packaged("nc", &["netcat-openbsd"], absent);
 }
 
-/// Makes gdb and gdbserver available to tests and measurements.
+/// Makes gdb, gdbserver and lldb (which brings lldb-server) available to tests and measurements.
 pub fn debuggers(absent: &mut Vec<String>) {
+    packaged("lldb", &["lldb"], absent);
     packaged("gdb", &["gdb"], absent);
     packaged("gdbserver", &["gdbserver"], absent);
 }

@@ -155,6 +155,11 @@ impl Target for Ptrace {
     }
 
     fn read_set(&mut self, thread: ThreadId, set: usize) -> Result<Vec<u8>> {
+        if set == x86::layout::GENERAL
+            && let Some(registers) = self.shared.registers(thread)
+        {
+            return Ok(registers.bytes());
+        }
         self.call(move |state| {
             let tid = state.stopped(thread)?;
             match set {
@@ -280,7 +285,11 @@ impl Target for Ptrace {
 
     fn resume(&mut self, actions: &[Resume]) -> Result<()> {
         let actions = actions.to_vec();
-        self.call(move |state| state.resume(&actions))
+        self.call(move |state| {
+            state.resume(&actions)?;
+            state.hurry();
+            Ok(())
+        })
     }
 
     fn take_stop(&mut self) -> Result<Option<Stop>> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::memory::Memory;
 use super::points::Points;
@@ -123,7 +124,12 @@ pub struct Task {
     /// The last stop in a system call was its entry.
     pub call: Option<u64>,
     pub reported_new: bool,
+    /// The processor that it ran on, and when that was looked up.
+    core: Option<(Instant, Option<u32>)>,
 }
+
+/// So long the processor that a thread ran on is not looked up again: finding out takes longer than a step.
+const SAME_CORE: Duration = Duration::from_millis(20);
 
 impl Task {
     fn new(process: ProcessId) -> Task {
@@ -151,6 +157,15 @@ impl Task {
             hardware_version: 0,
             call: None,
             reported_new: false,
+            core: None,
+        }
+    }
+
+    /// The processor that it ran on lately.
+    fn ran_on(&mut self, thread: ThreadId) -> Option<u32> {
+        match self.core {
+            Some((looked, core)) if looked.elapsed() < SAME_CORE => core,
+            _ => self.core.insert((Instant::now(), super::proc::core(thread))).1,
         }
     }
 
@@ -433,8 +448,9 @@ impl State {
             self.make_safe();
         }
         self.shared.bump();
-        let core = super::proc::core(thread);
-        self.shared.push(Stop { thread, reason, pc, core }, self.runs());
+        let task = self.tasks.get_mut(&(thread.thread as Tid));
+        let (core, registers) = task.map_or((None, None), |task| (task.ran_on(thread), task.registers));
+        self.shared.push(Stop { thread, reason, pc, core }, self.runs(), registers);
     }
 
     /// Everything rests: what was attached to is put into a state in which it would live on if we were killed now.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::state::State;
 use super::sys;
+use super::x86::General;
 use crate::debug::{Handle, Stop, ThreadId};
 use crate::error::{Error, Kind, Result};
 use crate::output::Cancel;
@@ -51,6 +52,8 @@ struct Inner {
     jobs: VecDeque<Job>,
     stops: VecDeque<Stop>,
     current: Option<ThreadId>,
+    /// The registers of the thread that stopped last, under which generation: whoever is told of a stop asks for them.
+    registers: Option<(u64, ThreadId, General)>,
     ended: bool,
 }
 
@@ -61,12 +64,19 @@ impl Shared {
     }
 
     /// Queues a stop, after which threads run or not: both at once, so that nobody sees a target at rest without it.
-    pub fn push(&self, stop: Stop, running: bool) {
+    pub fn push(&self, stop: Stop, running: bool, registers: Option<General>) {
         let mut inner = self.lock();
+        inner.registers = registers.map(|registers| (self.generation(), stop.thread, registers));
         inner.stops.push_back(stop);
         self.running.store(running, Ordering::Release);
         drop(inner);
         self.changed.notify_all();
+    }
+
+    /// The general registers that `thread` stopped with, as long as nothing has changed since.
+    pub fn registers(&self, thread: ThreadId) -> Option<General> {
+        let known = self.lock().registers;
+        known.filter(|(generation, of, _)| *generation == self.generation() && *of == thread).map(|known| known.2)
     }
 
     /// The thread that is meant when none is named.

@@ -1,6 +1,7 @@
 //! What the kernel reports of threads, and what follows from it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::points::evaluate;
 use super::state::{Free, Pending, Plan, State};
@@ -8,6 +9,9 @@ use super::sys::{self, Call, Tid, Waited};
 use super::x86;
 use crate::debug::launch::Fork;
 use crate::debug::{Deliver, ProcessId, Reason};
+
+/// How long a thread is waited for before others may have a word.
+const SOON: Duration = Duration::from_micros(60);
 
 /// What a thread does after an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,22 +44,47 @@ impl State {
     /// Deals with the next thing that happens: an event that is waiting, a thread to set going, or whatever the
     /// kernel reports next. Comes back when there is a job, too.
     pub fn advance(&mut self) {
-        if let Some((tid, pending)) = self.next_pending() {
-            self.turn = tid;
-            let next = self.deal(tid, pending);
-            self.follow(tid, next);
+        if self.begin() {
             return;
-        }
-        while let Some(tid) = self.to_start.pop_front() {
-            self.go(tid);
-            if self.shared.is_wanted() || !self.is_busy() {
-                return;
-            }
         }
         match sys::wait(-1, 0) {
             Ok(Some(waited)) => self.see(waited),
             Err(error) if error.raw_os_error() == Some(libc::ECHILD) => self.lost_all(),
             _ => {}
+        }
+    }
+
+    /// Deals with an event that is waiting, or sets going what is to go; `true`: there is something else to do now
+    /// than to ask the kernel.
+    fn begin(&mut self) -> bool {
+        if let Some((tid, pending)) = self.next_pending() {
+            self.turn = tid;
+            let next = self.deal(tid, pending);
+            self.follow(tid, next);
+            return true;
+        }
+        while let Some(tid) = self.to_start.pop_front() {
+            self.go(tid);
+            if self.shared.is_wanted() || !self.is_busy() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Most steps, and many runs to a breakpoint, end within microseconds. They are waited for that long, so that
+    /// whoever has set them going is woken once and not twice.
+    pub fn hurry(&mut self) {
+        let end = Instant::now() + SOON;
+        while self.is_busy() && !self.shared.is_wanted() && !self.shared.has_stops() {
+            if self.begin() {
+                continue;
+            }
+            match sys::wait(-1, libc::WNOHANG) {
+                Ok(Some(waited)) => self.see(waited),
+                Ok(None) if Instant::now() < end => std::thread::yield_now(),
+                _ => return,
+            }
         }
     }
 

@@ -80,7 +80,7 @@ pub fn parse(words: &[String]) -> Result<Wanted> {
             "--once" => manner.once = true,
             "--multi" => manner.multi = true,
             "--attach" => attach = true,
-            "--debug" => manner.log = Some(Log::Errors),
+            "--debug" | "--remote-debug" => manner.log = Some(Log::Errors),
             "--startup-with-shell" => shell = true,
             "--no-startup-with-shell" => shell = false,
             "--disable-randomization" => fixed = true,

@@ -1,7 +1,9 @@
 //! What the client has said about itself.
 
+use crate::debug::signals;
 use crate::protocol::rsp::reply::Errors;
 use crate::protocol::rsp::session::{Feature, Support};
+use crate::protocol::rsp::signal;
 
 /// What the client can do and wants.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +24,9 @@ pub struct Client {
     pub no_resumed: bool,
     /// It speaks LLDB's dialect.
     pub lldb: bool,
+    /// Signals have the numbers of the system, not the protocol's: so LLDB reads them from whoever knows thread
+    /// suffixes.
+    pub native_signals: bool,
     /// Stops list all threads.
     pub lists_threads: bool,
     /// How it is told errors.
@@ -45,6 +50,22 @@ impl Client {
         self.no_resumed = has("no-resumed");
         if has("error-message") {
             self.errors = Errors::Messages;
+        }
+    }
+
+    /// The number of Linux's signal `number` to this client.
+    pub fn signal(&self, number: i32) -> u8 {
+        match u8::try_from(number) {
+            Ok(same) if self.native_signals => same,
+            _ => signal::from_linux(number),
+        }
+    }
+
+    /// Linux's number of what is signal `number` to this client; `None`: Linux has no such signal.
+    pub fn to_linux(&self, number: u8) -> Option<i32> {
+        match self.native_signals {
+            true => Some(i32::from(number)).filter(|number| *number <= signals::LAST),
+            false => signal::to_linux(number),
         }
     }
 

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::client::Client;
+use super::stop::Expedited;
 use super::stub::Stub;
-use super::{PACKET, breakpoint, file, object};
-use crate::debug::{Handling, Launch, ThreadId};
+use super::{PACKET, breakpoint, file, object, tls};
+use crate::debug::{Handling, Launch, ThreadId, signals};
 use crate::error::{Error, Kind, Result};
 use crate::link::Framed;
 use crate::output::Cancel;
@@ -73,6 +74,8 @@ pub struct Conversation<'a> {
     pub(super) breakpoints: breakpoint::Table,
     pub(super) files: file::Files,
     pub(super) objects: object::Snapshots,
+    pub(super) expedited: Option<Arc<Expedited>>,
+    pub(super) loader: tls::Loader,
     pub(super) launch: Launch,
     pub(super) launched: Option<Result<()>>,
     pub(super) saved: HashMap<u64, Saved>,
@@ -115,6 +118,8 @@ impl<'a> Conversation<'a> {
             breakpoints: breakpoint::Table::default(),
             files: file::Files::default(),
             objects: object::Snapshots::default(),
+            expedited: None,
+            loader: tls::Loader::default(),
             launch,
             launched: None,
             saved: HashMap::new(),
@@ -309,8 +314,24 @@ impl<'a> Conversation<'a> {
             return self.announce();
         }
         while self.running {
-            let Some(stop) = self.stub.with(|target| target.take_stop())? else { return Ok(()) };
-            let Some(stop) = self.stop_reply(&stop)? else {
+            let mut stop = self.stub.with(|target| target.take_stop())?;
+            if stop.is_none() {
+                if self.stub.with(|target| Ok(target.is_running()))? {
+                    return Ok(());
+                }
+                // It may have come just now.
+                stop = self.stub.with(|target| target.take_stop())?;
+            }
+            let stop = match stop {
+                Some(stop) => self.stop_reply(&stop)?,
+                // The prompt that shares the target was told of it.
+                None => match self.standing() {
+                    Ok(stop) => Some(stop),
+                    // It has ended just now, and will be known to have.
+                    Err(_) => return Ok(()),
+                },
+            };
+            let Some(stop) = stop else {
                 self.go_on()?;
                 continue;
             };
@@ -329,6 +350,15 @@ impl<'a> Conversation<'a> {
     pub(super) fn is_over(&mut self, stop: &Stop) -> Result<bool> {
         if !matches!(stop, Stop::Exited { .. } | Stop::Killed { .. }) {
             return Ok(false);
+        }
+        match stop {
+            Stop::Exited { code, .. } => self.stub.narrate(&format!("\nChild exited with status {code}")),
+            Stop::Killed { signal, .. } => {
+                let number = self.client.to_linux(*signal).unwrap_or(0);
+                let name = signals::name(number).unwrap_or_default();
+                self.stub.narrate(&format!("\nChild terminated with signal = 0x{number:x} ({name})"));
+            }
+            _ => {}
         }
         self.stub.remember(Some(stop.clone()));
         self.has_nothing_left()

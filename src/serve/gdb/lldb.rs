@@ -7,9 +7,8 @@ use super::description::{generic, group};
 use super::register::shown;
 use super::stop::name;
 use crate::debug::registers::{Group, Type};
-use crate::debug::{Module, Register, State, ThreadId};
-use crate::error::{Error, Kind, Result};
-use crate::protocol::rsp::signal;
+use crate::debug::{Module, Register, State};
+use crate::error::Result;
 use crate::protocol::rsp::wire::{push, push_hex};
 
 fn hex(bytes: &[u8]) -> String {
@@ -42,16 +41,12 @@ pub fn describe(register: &Register, offset: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Where a module's thread-local storage is. Only the C library knows, and it has no symbols here.
-pub fn local_storage(_: &Conversation<'_>, _: ThreadId, _offset: u64, _module: u64) -> Result<u64> {
-    Err(Error::new(Kind::Unsupported, "thread-local storage is found by the debugger"))
-}
-
-/// The part of a target's name that stands for the processor.
-fn processor(architecture: &str) -> &str {
+/// What LLDB calls a target: it takes one of this machine's own only by the vendor that its compilers name.
+fn triple(architecture: &str) -> String {
     match architecture {
-        "i386:x86-64" => "x86_64",
-        other => other,
+        "i386:x86-64" => "x86_64-pc-linux-gnu".into(),
+        "i386" => "i386-pc-linux-gnu".into(),
+        other => format!("{other}-unknown-linux-gnu"),
     }
 }
 
@@ -62,7 +57,7 @@ impl Conversation<'_> {
         let architecture = layout.as_ref().map_or("i386:x86-64", |layout| layout.architecture.as_str());
         let bits = layout.as_ref().map_or(64, |layout| layout.bits);
         let big = layout.as_ref().is_some_and(|layout| layout.big_endian);
-        let triple = format!("{}-unknown-linux-gnu", processor(architecture));
+        let triple = triple(architecture);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         push(
             out,
@@ -84,7 +79,7 @@ impl Conversation<'_> {
         let processes = self.stub.with(|target| target.processes())?;
         let parent = processes.iter().find(|process| process.id == thread.process).and_then(|process| process.parent);
         let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-        let triple = format!("{}-unknown-linux-gnu", processor(&layout.architecture));
+        let triple = triple(&layout.architecture);
         push(
             out,
             &format!(
@@ -124,7 +119,7 @@ impl Conversation<'_> {
                     one["reason"] = json!(name);
                 }
                 one["signal"] = json!(match reason {
-                    crate::debug::Reason::Signal { number, .. } => u64::from(signal::from_linux(*number)),
+                    crate::debug::Reason::Signal { number, .. } => u64::from(self.client.signal(*number)),
                     _ => 5,
                 });
             }

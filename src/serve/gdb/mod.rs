@@ -23,6 +23,7 @@ mod stop;
 mod stub;
 mod system;
 mod thread;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,9 @@ fn serve(link: Box<dyn Link>, seat: &Seat, options: &ServeOptions) -> Result<()>
         return Err(Error::new(Kind::Limit, "another debugger is connected"));
     }
     let turn = Turn(stub);
+    if let Some((host, port)) = link.peer().rsplit_once(':') {
+        turn.0.narrate(&format!("Remote debugging from host {}, port {port}", host.trim_matches(['[', ']'])));
+    }
     let framed = Framed::new(link, Some(seat.cancel.clone()));
     let outcome = conversation::Conversation::new(framed, Arc::clone(&turn.0), seat, options).run();
     if turn.0.manner.once {

@@ -81,7 +81,9 @@ impl Conversation<'_> {
             }
             ("libraries-svr4", _) => {
                 let process = self.thread()?.process;
-                Ok(libraries(&self.stub.with(|target| target.modules(process))?).into_bytes())
+                let modules = self.stub.with(|target| target.modules(process))?;
+                // LLDB takes `main-lm` for the place of the loader's list.
+                Ok(libraries(&modules, !self.client.lldb).into_bytes())
             }
             ("threads", "") => self.thread_list().map(String::into_bytes),
             ("exec-file", annex) => {
@@ -132,9 +134,9 @@ impl Conversation<'_> {
 }
 
 /// The loader's list: everything but the program itself and what has no name (the kernel's).
-fn libraries(modules: &[Module]) -> String {
+fn libraries(modules: &[Module], names_program: bool) -> String {
     let mut xml = String::from("<library-list-svr4 version=\"1.0\"");
-    if let Some(program) = modules.first().filter(|module| module.link_map != 0) {
+    if let Some(program) = modules.first().filter(|module| names_program && module.link_map != 0) {
         let _ = write!(xml, " main-lm=\"0x{:x}\"", program.link_map);
     }
     let loaded: Vec<&Module> =
@@ -171,10 +173,10 @@ mod tests {
             link_map,
             dynamic: 0x2000,
         };
-        assert_eq!(libraries(&[]), "<library-list-svr4 version=\"1.0\"/>");
-        assert_eq!(libraries(&[module("/p", 0)]), "<library-list-svr4 version=\"1.0\"/>");
+        assert_eq!(libraries(&[], true), "<library-list-svr4 version=\"1.0\"/>");
+        assert_eq!(libraries(&[module("/p", 0)], true), "<library-list-svr4 version=\"1.0\"/>");
         assert_eq!(
-            libraries(&[module("/p", 16), module("linux-vdso.so.1", 32), module("/lib/a&b", 48)]),
+            libraries(&[module("/p", 16), module("linux-vdso.so.1", 32), module("/lib/a&b", 48)], true),
             "<library-list-svr4 version=\"1.0\" main-lm=\"0x10\"><library name=\"/lib/a&amp;b\" lm=\"0x30\" \
              l_addr=\"0x1000\" l_ld=\"0x2000\" lmid=\"0x0\"/></library-list-svr4>"
         );

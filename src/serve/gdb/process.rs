@@ -60,6 +60,8 @@ impl Conversation<'_> {
                 if !self.stub.is_own() {
                     return Err(Error::new(Kind::Permission, "the process belongs to a session"));
                 }
+                let ids: Vec<String> = processes.iter().map(|process| process.id.to_string()).collect();
+                self.stub.narrate(&format!("Killing process(es): {}", ids.join(" ")));
                 for process in &processes {
                     self.kill(process.id)?;
                 }
@@ -159,6 +161,7 @@ impl Conversation<'_> {
     /// A new process is the current one, and stands.
     fn arrive(&mut self, thread: ThreadId, out: &mut Vec<u8>) -> Result<Answer> {
         self.objects.clear();
+        self.expedited = None;
         self.stub.remember(None);
         self.general = Some(thread);
         self.stub.with(|target| target.select(thread))?;
@@ -190,6 +193,7 @@ impl Conversation<'_> {
     }
 
     fn detach(&mut self, process: ProcessId) -> Result<()> {
+        self.stub.narrate(&format!("Detaching from process {process}"));
         if !self.stub.is_own() {
             // The session keeps its process; what this client has put there goes.
             self.stub.with(|target| {
@@ -210,6 +214,7 @@ impl Conversation<'_> {
     /// Forgets what was chosen in a process that is gone.
     pub(super) fn forget(&mut self, process: ProcessId) {
         self.objects.clear();
+        self.expedited = None;
         self.saved.retain(|_, (thread, _)| thread.process != process);
         self.listing.retain(|thread| thread.process != process);
         if self.general.is_some_and(|thread| thread.process == process) {

@@ -1,5 +1,6 @@
 //! `remora gdbserver`: drops in where scripts and front ends call gdbserver.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Builder;
@@ -16,7 +17,7 @@ use crate::error::{Error, Kind, Result};
 use crate::link::dial::Place;
 use crate::serve::{Clients, Home, ServeOptions, Server};
 use crate::session::Session;
-use crate::session::servers::Request;
+use crate::session::servers::{self, Guest, Request};
 
 /// How often a server looks whether it is to end.
 const TICK: Duration = Duration::from_millis(50);
@@ -69,7 +70,8 @@ pub fn main(words: &[String]) -> Result<i32> {
         signal_hook::flag::register(signal, Arc::clone(&stop))
             .map_err(|error| Error::system("cannot catch signals", &error))?;
     }
-    let Wanted { door, what, manner, options } = wanted;
+    let Wanted { door, what, mut manner, options } = wanted;
+    manner.narrates = true;
     let stub = Arc::new(Stub::own(here()?, manner));
     let options = ServeOptions { stub: Some(Arc::clone(&stub)), ..options };
     let serve: Box<dyn Fn()> = match door {
@@ -141,23 +143,76 @@ fn begin(stub: &Stub, what: &What) -> Result<()> {
     }
 }
 
+/// What `=g` has started.
+pub enum Offered {
+    /// It listens.
+    Listening(Server),
+    /// It speaks over standard input and output.
+    Standard(Piped),
+}
+
+/// A debugger at the other end of standard input and output.
+pub struct Piped {
+    clients: Clients,
+    stub: Arc<Stub>,
+}
+
+impl servers::Server for Piped {
+    fn service(&self) -> &'static str {
+        SERVICE.name
+    }
+
+    fn address(&self) -> String {
+        "stdio".to_string()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn guests(&self) -> Vec<Guest> {
+        self.clients.guests()
+    }
+
+    fn disconnect(&self, guest: u64) -> bool {
+        self.clients.disconnect(guest)
+    }
+
+    fn is_running(&self) -> bool {
+        // There is no second connection.
+        !self.stub.has_ended(Duration::ZERO) && !self.clients.guests().is_empty()
+    }
+
+    fn stop(&self) {
+        self.clients.stop();
+    }
+}
+
 /// Starts a server for `=g`.
 ///
 /// # Errors
 /// As [`Server::listen_at`], and when the program cannot be started.
-pub fn offer(session: &Session, request: Request<'_>, home: Arc<Home>) -> Result<Server> {
+pub fn offer(session: &Session, request: Request<'_>, home: Arc<Home>) -> Result<Offered> {
     let Wanted { door, what, mut manner, options } = parse(request.words)?;
-    let Door::Listen(place) = door else {
-        return Err(
-            Error::new(Kind::Usage, "standard input belongs to the prompt").hint("remora gdbserver stdio PROGRAM")
-        );
-    };
+    if door == Door::Standard && (request.events.is_none() || std::io::stdin().is_terminal()) {
+        let error = Error::new(Kind::Usage, "standard input belongs to the prompt");
+        return Err(error.hint("as the only command of a script, or: remora gdbserver stdio PROGRAM"));
+    }
     if let (Some(_), Some(events)) = (&manner.log, &request.events) {
         manner.log = Some(super::Log::Events(events.clone()));
     }
     let alone = what == What::Nothing && !manner.multi;
     let stub = Arc::new(if alone { Stub::shared(session.shared(), manner)? } else { Stub::own(here()?, manner) });
     let options = ServeOptions { home: Some(home), events: request.events, stub: Some(Arc::clone(&stub)), ..options };
+    let place = match door {
+        Door::Listen(place) => place,
+        Door::Standard => {
+            begin(&stub, &what)?;
+            let clients = Clients::new(&SERVICE, options)?;
+            clients.admit(Box::new(Standard::new()))?;
+            return Ok(Offered::Standard(Piped { clients, stub }));
+        }
+    };
     let server = listen(&place, options)?;
     begin(&stub, &what)?;
     let watched = server.clone();
@@ -171,5 +226,5 @@ pub fn offer(session: &Session, request: Request<'_>, home: Arc<Home>) -> Result
             }
         })
         .map_err(|error| Error::system("cannot start a thread", &error))?;
-    Ok(server)
+    Ok(Offered::Listening(server))
 }

@@ -4,7 +4,6 @@ use super::conversation::{Answer, Conversation, ok};
 use crate::debug::{Action as Do, Catch, Deliver, Handling, Resume as Order, Role, ThreadId, Who, signals};
 use crate::error::{Error, Kind, Result};
 use crate::protocol::rsp::resume::{Action, Resume};
-use crate::protocol::rsp::signal;
 use crate::protocol::rsp::wire::push;
 use crate::protocol::rsp::{Id, Thread};
 
@@ -65,12 +64,12 @@ impl Conversation<'_> {
                 ok(out)
             }
             Resume::PassSignals(list) => {
-                self.passed = list.into_iter().filter_map(signal::to_linux).collect();
+                self.passed = list.into_iter().filter_map(|number| self.client.to_linux(number)).collect();
                 self.handle_signals()?;
                 ok(out)
             }
             Resume::ProgramSignals(list) => {
-                self.delivered = Some(list.into_iter().filter_map(signal::to_linux).collect());
+                self.delivered = Some(list.into_iter().filter_map(|number| self.client.to_linux(number)).collect());
                 self.handle_signals()?;
                 ok(out)
             }
@@ -113,11 +112,17 @@ impl Conversation<'_> {
             Some(Thread { process: Some(Id::One(process)), thread: Id::All }) => {
                 Who::Process(process.try_into().map_err(|_| Error::new(Kind::NotFound, "there is no such process"))?)
             }
+            // One that is not there is the target's to refuse; asking first would cost each step a round.
+            Some(Thread { process: Some(Id::One(process)), thread: Id::One(thread) }) => {
+                let process = process.try_into();
+                let process = process.map_err(|_| Error::new(Kind::NotFound, "there is no such process"))?;
+                Who::Thread(ThreadId { process, thread })
+            }
             Some(one) => Who::Thread(self.find(one)?),
         };
         let deliver = |signal: Option<u8>| match signal {
             None | Some(0) => Ok(Deliver::Nothing),
-            Some(number) => match signal::to_linux(number) {
+            Some(number) => match self.client.to_linux(number) {
                 Some(number) => Ok(Deliver::Signal(number)),
                 None => Err(Error::new(Kind::Usage, format!("there is no signal {number} here"))),
             },
@@ -166,11 +171,8 @@ impl Conversation<'_> {
         if self.handlings.is_none() {
             self.handle_signals()?;
         }
-        if self.stub.with(|target| target.processes())?.is_empty() {
-            return Err(Error::new(Kind::NotFound, "there is no process"));
-        }
-        self.stub.remember(None);
         self.stub.with(|target| target.resume(orders))?;
+        self.stub.remember(None);
         if self.client.non_stop { ok(out) } else { Ok(Answer::Running) }
     }
 

@@ -1,11 +1,13 @@
 //! Stops, as the client is told of them.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use super::conversation::Conversation;
 use super::register::shown;
 use crate::debug::registers::Group;
-use crate::debug::{Reason as Why, Role, State, Stop as Happened, ThreadId, WatchAccess};
+use crate::debug::{ProcessId, Reason as Why, Register, Role, State, Stop as Happened, ThreadId, WatchAccess};
 use crate::error::Result;
-use crate::protocol::rsp::signal;
 use crate::protocol::rsp::stop::{Reason, Stop, Stopped};
 use crate::protocol::rsp::wire::push_hex;
 
@@ -13,6 +15,13 @@ use crate::protocol::rsp::wire::push_hex;
 const INT: u8 = 2;
 /// GDB's number of SIGTRAP.
 const TRAP: u8 = 5;
+
+/// Where the registers that come with each stop lie in set 0.
+pub struct Expedited {
+    process: ProcessId,
+    everything: bool,
+    registers: Vec<(u32, Range<usize>)>,
+}
 
 impl Conversation<'_> {
     /// What the client is told of `stop`; `None`: nothing.
@@ -25,9 +34,9 @@ impl Conversation<'_> {
         let (signal, reason) = match &stop.reason {
             Why::Exited { code } => return Ok(Some(Stop::Exited { code: *code as u8, process })),
             Why::Killed { signal, .. } => {
-                return Ok(Some(Stop::Killed { signal: signal::from_linux(*signal), process }));
+                return Ok(Some(Stop::Killed { signal: self.client.signal(*signal), process }));
             }
-            Why::Lost { .. } => return Ok(Some(Stop::Killed { signal: signal::from_linux(9), process })),
+            Why::Lost { .. } => return Ok(Some(Stop::Killed { signal: self.client.signal(9), process })),
             Why::ThreadExited { code } => {
                 return Ok(Some(Stop::ThreadExited { code: *code as u8 as u64, thread: self.name(thread) }));
             }
@@ -36,7 +45,8 @@ impl Conversation<'_> {
             Why::Breakpoint { hardware, address, .. } => {
                 let told = if *hardware { self.client.hwbreak } else { self.client.swbreak };
                 if !*hardware && self.client.expects_pc_behind_traps() {
-                    self.move_behind(thread, *address)?;
+                    // One that was killed meanwhile has no use for it; its end is told next.
+                    let _ = self.move_behind(thread, *address);
                 }
                 let reason = if *hardware { Reason::HardwareBreakpoint } else { Reason::SoftwareBreakpoint };
                 (TRAP, told.then_some(reason))
@@ -50,8 +60,8 @@ impl Conversation<'_> {
                 (TRAP, Some(reason))
             }
             Why::Step | Why::Trap | Why::Attached => (TRAP, None),
-            Why::Signal { number, .. } => (signal::from_linux(*number), None),
-            Why::GroupStop { signal } => (signal::from_linux(*signal), None),
+            Why::Signal { number, .. } => (self.client.signal(*number), None),
+            Why::GroupStop { signal } => (self.client.signal(*signal), None),
             Why::Interrupted => (INT, None),
             Why::CallEntry { number, .. } => (TRAP, Some(Reason::CallEntry(*number))),
             Why::CallReturn { number, .. } => (TRAP, Some(Reason::CallReturn(*number))),
@@ -70,12 +80,14 @@ impl Conversation<'_> {
                 Ok(())
             })?;
             self.objects.clear();
+            self.expedited = None;
         }
         self.general = Some(thread);
         let mut stopped = self.plain(thread, signal, stop.core)?;
         stopped.reason = reason;
         if self.client.lldb {
-            self.add_for_lldb(&mut stopped, stop)?;
+            // What cannot be had any more is left out: the end of the process is told next.
+            let _ = self.add_for_lldb(&mut stopped, stop);
         }
         Ok(Some(Stop::Stopped(stopped)))
     }
@@ -86,27 +98,42 @@ impl Conversation<'_> {
     }
 
     fn plain(&mut self, thread: ThreadId, signal: u8, core: Option<u32>) -> Result<Stopped> {
-        let everything = self.client.lldb;
-        // What every debugger asks for at once; LLDB asks for all general ones.
-        let wanted = |group: Group, role: Option<Role>| match everything {
-            true => matches!(group, Group::General | Group::Segment),
-            false => matches!(role, Some(Role::Pc | Role::Sp | Role::Fp)),
-        };
-        let known = self.layout(thread).and_then(|layout| {
+        let known = self.expedited(thread.process).and_then(|expedited| {
             let set = self.stub.with(|target| target.read_set(thread, 0))?;
-            Ok((layout, set))
+            Ok((expedited, set))
         });
         // SIGKILL may have come in between: the stop is told all the same, and the end behind it.
         let registers = known.map_or_else(
             |_| Vec::new(),
-            |(layout, set)| {
-                let shown = shown(&layout);
-                let general =
-                    shown.iter().filter(|(_, register)| register.set == 0 && wanted(register.group, register.role));
-                general.filter_map(|(number, register)| Some((*number, set.get(register.range())?.to_vec()))).collect()
+            |(expedited, set)| {
+                let values = expedited.registers.iter();
+                values.filter_map(|(number, range)| Some((*number, set.get(range.clone())?.to_vec()))).collect()
             },
         );
         Ok(Stopped { signal, reason: None, thread: Some(self.name(thread)), core, registers, more: Vec::new() })
+    }
+
+    /// The registers that come with each stop: what every debugger asks for at once; LLDB asks for all general ones.
+    fn expedited(&mut self, process: ProcessId) -> Result<Arc<Expedited>> {
+        let everything = self.client.lldb;
+        if let Some(known) = &self.expedited
+            && (known.process, known.everything) == (process, everything)
+        {
+            return Ok(Arc::clone(known));
+        }
+        let layout = self.stub.with(|target| target.layout(process))?;
+        let wanted = |register: &Register| match everything {
+            true => matches!(register.group, Group::General | Group::Segment),
+            false => matches!(register.role, Some(Role::Pc | Role::Sp | Role::Fp)),
+        };
+        let shown = shown(&layout).into_iter().filter(|(_, register)| register.set == 0 && wanted(*register));
+        let registers = shown.map(|(number, register)| (number, register.range())).collect();
+        let expedited = Arc::new(Expedited { process, everything, registers });
+        // What belongs to a session may exec without this client's hearing of it.
+        if self.stub.is_own() {
+            self.expedited = Some(Arc::clone(&expedited));
+        }
+        Ok(expedited)
     }
 
     /// For a client that takes it for granted that the program counter is behind the trap.

@@ -32,6 +32,8 @@ pub struct Manner {
     pub log: Option<Log>,
     /// Features that are not offered.
     pub disabled: Vec<String>,
+    /// It says on standard error what happens, in gdbserver's words.
+    pub narrates: bool,
 }
 
 /// Where packets are logged.
@@ -165,6 +167,13 @@ impl Stub {
     /// Remembers how a process ended.
     pub(super) fn remember(&self, end: Option<Stop>) {
         self.state().last = end;
+    }
+
+    /// Says what happens, where whoever starts gdbserver looks for it.
+    pub(super) fn narrate(&self, text: &str) {
+        if self.manner.narrates {
+            eprintln!("{}", text.split('\n').map(|line| visible(line).into_owned()).collect::<Vec<_>>().join("\n"));
+        }
     }
 
     /// Logs a packet.

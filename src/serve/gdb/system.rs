@@ -6,13 +6,22 @@ use std::fs;
 use super::PACKET;
 use super::client::offer;
 use super::conversation::{Answer, Conversation, ok};
-use crate::debug::ProcessId;
+use crate::debug::{ProcessId, modules};
 use crate::error::{Error, Kind, Result};
 use crate::protocol::rsp::reply::{Errors, push_xml};
 use crate::protocol::rsp::session::{Feature, Session};
 use crate::protocol::rsp::wire::{push, push_hex, push_number};
 
 impl Conversation<'_> {
+    /// The client speaks LLDB's dialect. It takes execs for granted, whatever it says it supports.
+    fn is_lldb(&mut self) -> Result<()> {
+        if !std::mem::replace(&mut self.client.lldb, true) {
+            self.client.exec = true;
+            self.follow_forks()?;
+        }
+        Ok(())
+    }
+
     pub(super) fn session(&mut self, request: Session, out: &mut Vec<u8>) -> Result<Answer> {
         match request {
             Session::Supported(features) => {
@@ -37,16 +46,17 @@ impl Conversation<'_> {
                 return ok(out);
             }
             Session::ErrorStrings => {
-                self.client.lldb = true;
+                self.is_lldb()?;
                 self.client.errors = Errors::Encoded;
                 return ok(out);
             }
             Session::ThreadSuffix => {
-                self.client.lldb = true;
+                self.is_lldb()?;
+                self.client.native_signals = true;
                 return ok(out);
             }
             Session::ListThreads => {
-                self.client.lldb = true;
+                self.is_lldb()?;
                 self.client.lists_threads = true;
                 return ok(out);
             }
@@ -57,7 +67,7 @@ impl Conversation<'_> {
             }
             Session::Monitor(line) => return self.monitor(&line, out),
             Session::Host => {
-                self.client.lldb = true;
+                self.is_lldb()?;
                 self.host_info(out)?;
             }
             Session::ProcessInfo => self.process_info(out)?,
@@ -69,8 +79,11 @@ impl Conversation<'_> {
                 };
                 push_hex(out, directory.as_os_str().as_encoded_bytes());
             }
-            // The loader's list is found by the client from the auxiliary vector.
-            Session::LoaderList => return Err(Error::new(Kind::Unsupported, "the list is for the client to find")),
+            Session::LoaderList => {
+                let process = self.thread()?.process;
+                let slot = self.stub.with(|target| modules::loader_slot(target, process))?;
+                push_number(out, slot.ok_or_else(|| Error::new(Kind::Unsupported, "the program has no loader"))?);
+            }
             Session::Libraries(arguments) => self.libraries(&arguments, out)?,
             Session::LoadAddress(path) => {
                 let process = self.thread()?.process;

@@ -1,7 +1,7 @@
 //! Requests about threads.
 
+use super::PACKET;
 use super::conversation::{Answer, Conversation, ok};
-use super::{PACKET, lldb};
 use crate::debug::{Reason, State, Stop as DebugStop, ThreadId};
 use crate::error::{Error, Kind, Result};
 use crate::protocol::rsp::stop::Stop;
@@ -70,7 +70,7 @@ impl Conversation<'_> {
             }
             Threads::LocalStorage { thread, offset, module } => {
                 let thread = self.find(thread)?;
-                let address = lldb::local_storage(self, thread, offset, module)?;
+                let address = self.local_storage(thread, offset, module)?;
                 crate::protocol::rsp::wire::push_number(out, address);
             }
         }
@@ -121,20 +121,22 @@ impl Conversation<'_> {
             return self.stopped_threads(out);
         }
         if self.stub.with(|target| Ok(target.is_running()))? {
-            // A debugger that asks this in all-stop mode cannot go on without a stop.
-            self.stub.with(|target| Ok(target.handle()))?.interrupt()?;
+            // Connecting stops nothing: the answer comes with the next stop, and who wants it now interrupts.
             return Ok(Answer::Running);
         }
+        self.standing()?.print(out);
+        Ok(Answer::Reply)
+    }
+
+    /// Why the current thread stands, or how the last process ended.
+    pub(super) fn standing(&mut self) -> Result<Stop> {
         let none = self.stub.with(|target| target.threads(None))?.is_empty();
         if none {
-            let last = self.stub.last().unwrap_or(Stop::Exited { code: 0, process: None });
-            last.print(out);
-            return Ok(Answer::Reply);
+            return Ok(self.stub.last().unwrap_or(Stop::Exited { code: 0, process: None }));
         }
         let thread = self.stub.with(|target| Ok(target.current()))?.map_or_else(|| self.thread(), Ok)?;
         self.general = Some(thread);
-        self.stop_of(thread)?.print(out);
-        Ok(Answer::Reply)
+        self.stop_of(thread)
     }
 
     /// Why `thread` stands.

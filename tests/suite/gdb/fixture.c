@@ -9,10 +9,15 @@
 
 volatile long counter;
 volatile int going = 1;
+__thread int own = 5;
 
 int square(int x) {
   counter += x;
   return x * x;
+}
+
+void long_loop(void) {
+  for (long i = 0; i < 2000; i++) counter += i;
 }
 
 static void *work(void *argument) {
@@ -56,6 +61,10 @@ int main(int argc, char **argv) {
     raise(SIGUSR1);
     printf("counter %ld\n", counter);
     return 5;
+  }
+  if (!strcmp(what, "long")) {
+    long_loop();
+    return 6;
   }
   int total = 0;
   for (int i = 0; i < 10; i++) total += square(i);

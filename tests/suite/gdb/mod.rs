@@ -1,13 +1,18 @@
 //! The server for debuggers: real gdb against it, and packets that no debugger would send.
 
+mod lldb;
 mod machine;
+mod peers;
+mod random;
+mod same;
 mod sessions;
 mod wire;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::harness::program;
@@ -52,17 +57,27 @@ fn fixture() -> &'static Path {
     })
 }
 
+/// The address of a symbol of the fixture, which is at fixed addresses.
+fn symbol(name: &str) -> u64 {
+    use object::{Object, ObjectSymbol};
+    let bytes = std::fs::read(fixture()).unwrap();
+    let file = object::File::parse(bytes.as_slice()).unwrap();
+    file.symbols().find(|symbol| symbol.name() == Ok(name)).unwrap().address()
+}
+
 /// `remora gdbserver`, which ends with the value.
 struct Server {
     process: Child,
     port: u16,
     /// What it said before it listened.
     said: Vec<String>,
+    /// Reads what it says from then on.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Server {
     fn start(words: &[&str]) -> Server {
-        let mut process = program()
+        let process = program()
             .arg("gdbserver")
             .args(words)
             .stdin(Stdio::null())
@@ -70,6 +85,11 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        Server::listening(process).0
+    }
+
+    /// A server that was started, and what it says to the last on standard error.
+    fn listening(mut process: Child) -> (Server, Arc<Mutex<Vec<String>>>) {
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let mut said = Vec::new();
         let port = loop {
@@ -79,9 +99,13 @@ impl Server {
                 break port.parse().unwrap();
             }
         };
+        let everything = Arc::new(Mutex::new(said.clone()));
+        let behind = Arc::clone(&everything);
         // Whatever it says later must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Server { process, port, said }
+        let reader = std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| behind.lock().unwrap().push(line));
+        });
+        (Server { process, port, said, reader: Some(reader) }, everything)
     }
 
     fn program(arguments: &[&str]) -> Server {
@@ -123,6 +147,20 @@ fn finish(process: &mut Child) -> Option<i32> {
     None
 }
 
+/// lldb at a server, with these commands; what it said.
+fn lldb(server: &Server, commands: &[&str]) -> String {
+    let mut command = Command::new("lldb");
+    command.args(["--batch", "--no-lldbinit"]);
+    let create = format!("target create {}", fixture().display());
+    let connect = format!("gdb-remote 127.0.0.1:{}", server.port);
+    let before = ["settings set auto-confirm true", "settings set symbols.enable-external-lookup false"];
+    let lines: Vec<&str> = before.into_iter().chain([create.as_str(), connect.as_str()]).collect();
+    // From a file: given as arguments, nothing behind a stop by a signal would be carried out.
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(script.path(), [lines.as_slice(), commands, &[""]].concat().join("\n")).unwrap();
+    run(command.arg("--source").arg(script.path()))
+}
+
 /// gdb with these commands; what it said.
 fn gdb(local: Option<&Path>, commands: &[&str]) -> String {
     let mut command = Command::new("gdb");
@@ -133,6 +171,11 @@ fn gdb(local: Option<&Path>, commands: &[&str]) -> String {
         command.args(["-ex", line]);
     }
     command.args(local);
+    run(&mut command)
+}
+
+/// A debugger to its end; what it said.
+fn run(command: &mut Command) -> String {
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut errors = process.stderr.take().unwrap();
     let errors = std::thread::spawn(move || {
@@ -149,7 +192,7 @@ fn gdb(local: Option<&Path>, commands: &[&str]) -> String {
     let status = finish(&mut process);
     let text = [output.join().unwrap(), errors.join().unwrap()].concat();
     let text = String::from_utf8_lossy(&text).into_owned();
-    assert!(status.is_some(), "gdb does not end:\n{text}");
+    assert!(status.is_some(), "the debugger does not end:\n{text}");
     text
 }
 

@@ -330,3 +330,76 @@ fn execs_are_followed() {
     );
     in_order(&said, &["Catchpoint 1 (exec'd ", "square (x=5)", "$1 = 5"]);
 }
+
+#[test]
+fn thread_local_variables_are_found() {
+    if !ready() {
+        return;
+    }
+    let server = Server::program(&["threads"]);
+    let said = gdb(
+        Some(fixture()),
+        &[
+            &connect(&server),
+            "break square if x == 12",
+            "continue",
+            "print own",
+            "set var own = 6",
+            "print own",
+            "thread 1",
+            "print own",
+            "kill",
+        ],
+    );
+    in_order(&said, &["$1 = 5", "$2 = 6", "$3 = 5"]);
+}
+
+#[test]
+fn a_server_in_a_pipe_serves_what_is_open() {
+    if !ready() {
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_remora");
+    let open = format!("{program} -N -qc '=g stdio' -d {}", fixture().display());
+    let said = gdb(
+        Some(fixture()),
+        &[&format!("target remote | {open}"), "break square if x == 3", "continue", "print x", "detach"],
+    );
+    in_order(&said, &["square (x=3)", "$1 = 3"]);
+}
+
+#[test]
+fn a_program_of_32_bits_is_one_of_32_bits() {
+    if !ready() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (source, program) = (folder.path().join("narrow.c"), folder.path().join("narrow"));
+    let text = "int twice(int x) { return x + x; }\n\
+                void _start(void) { int y = twice(21); __asm__ volatile(\"int $0x80\" : : \"a\"(1), \"b\"(y)); }\n";
+    std::fs::write(&source, text).unwrap();
+    let flags = ["-m32", "-g", "-O0", "-nostdlib", "-static", "-no-pie", "-fno-pic", "-fcf-protection=none", "-o"];
+    let compiled = Command::new("cc").args(flags).arg(&program).arg(&source).stderr(Stdio::null()).status();
+    if !compiled.is_ok_and(|status| status.success()) {
+        super::absent("programs of 32 bits", "the compiler makes none");
+        return;
+    }
+    let server = Server::start(&["127.0.0.1:0", program.to_str().unwrap()]);
+    let said = gdb(
+        Some(&program),
+        &[
+            &connect(&server),
+            "show architecture",
+            "break twice",
+            "continue",
+            "print x",
+            "print $eip == $pc",
+            "finish",
+            "continue",
+        ],
+    );
+    in_order(
+        &said,
+        &["i386", "twice (x=21)", "$1 = 21", "$2 = 1", "Value returned is $3 = 42", "exited with code 052"],
+    );
+}

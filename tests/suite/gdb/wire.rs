@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use remora::protocol::rsp::link::{Event, LIMIT, Link, Role};
 use remora::protocol::rsp::stop::{Reason, Stop, Stopped};
 
-use super::{PATIENCE, Server, fixture, ready};
+use super::{PATIENCE, Server, ready, symbol};
 
 /// A debugger made by hand.
 struct Client {
@@ -79,14 +79,6 @@ impl Client {
 fn pc(stopped: &Stopped) -> u64 {
     let (_, bytes) = stopped.registers.iter().find(|(number, _)| *number == 16).unwrap();
     u64::from_le_bytes(bytes.as_slice().try_into().unwrap())
-}
-
-/// The address of a symbol of the fixture, which is at fixed addresses.
-fn symbol(name: &str) -> u64 {
-    use object::{Object, ObjectSymbol};
-    let bytes = std::fs::read(fixture()).unwrap();
-    let file = object::File::parse(bytes.as_slice()).unwrap();
-    file.symbols().find(|symbol| symbol.name() == Ok(name)).unwrap().address()
 }
 
 const GDB: &str = "qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+;no-resumed+";
@@ -342,4 +334,50 @@ fn a_second_debugger_waits_and_is_told() {
     let _ = second.read_to_end(&mut answer);
     assert!(answer.is_empty() && begun.elapsed() > Duration::from_secs(1));
     assert!(first.ask("qC").starts_with("QC"));
+}
+
+#[test]
+fn a_long_loop_is_stepped_over_in_two_round_trips() {
+    if !ready() {
+        return;
+    }
+    let server = Server::program(&["long"]);
+    let target = format!("target remote 127.0.0.1:{}", server.port);
+    let said = super::gdb(
+        Some(super::fixture()),
+        &[
+            &target,
+            "break long_loop",
+            "continue",
+            "set debug remote 1",
+            "next",
+            "set debug remote 0",
+            "print counter",
+            "kill",
+        ],
+    );
+    let stepping = said.rsplit_once("set debug remote").map_or(said.as_str(), |(before, _)| before);
+    let resumed = stepping.matches("Sending packet: $vCont;").count();
+    assert_eq!(resumed, 2, "{said}");
+    assert!(said.contains("$1 = 1999000"), "{said}");
+}
+
+#[test]
+fn lldb_finds_the_list_of_the_loader() {
+    if !ready() {
+        return;
+    }
+    let server = Server::program(&["count"]);
+    let mut client = Client::connect(&server);
+    assert_eq!(client.ask("QThreadSuffixSupported"), "OK");
+    client.ask(&format!("Z0,{:x},1", symbol("square")));
+    client.stop("c");
+    let slot = client.ask("qShlibInfoAddr");
+    let word = client.ask(&format!("m{slot},8"));
+    let list = u64::from_str_radix(&word, 16).unwrap().swap_bytes();
+    // struct r_debug begins with its version, 1 or 2.
+    let version = client.ask(&format!("m{list:x},1"));
+    assert!(version == "01" || version == "02", "{slot} {word} {version}");
+    let libraries = client.ask("qXfer:libraries-svr4:read::0,fff");
+    assert!(libraries.contains("libc.so.6") && !libraries.contains("main-lm"), "{libraries}");
 }
