@@ -307,9 +307,16 @@ mod tests {
         // What the URI says comes first.
         start.random_addresses = Some(true);
         start.arguments = vec!["x".into()];
-        for (uri, fixed, arguments) in [("dbg://ls", false, vec!["x"]), ("dbg://--no-aslr ls y z", true, vec!["y", "z"])] {
-            let Wanted::Program(launch) = wanted(&Uri::parse(uri), &start).unwrap() else { panic!("a program is wanted") };
-            assert_eq!((launch.fixed_addresses, launch.arguments), (fixed, arguments.iter().map(|a| a.to_string()).collect()));
+        for (uri, fixed, arguments) in
+            [("dbg://ls", false, vec!["x"]), ("dbg://--no-aslr ls y z", true, vec!["y", "z"])]
+        {
+            let Wanted::Program(launch) = wanted(&Uri::parse(uri), &start).unwrap() else {
+                panic!("a program is wanted")
+            };
+            assert_eq!(
+                (launch.fixed_addresses, launch.arguments),
+                (fixed, arguments.iter().map(|a| a.to_string()).collect())
+            );
         }
     }
 
