@@ -133,7 +133,9 @@ fn gdb(port: u16, program: &Path, commands: &[&str]) -> String {
     let mut gdb = Command::new("gdb");
     gdb.args(["-nx", "-q", "-batch", "-ex", "set sysroot /", "-ex", "set debuginfod enabled off"]);
     gdb.args(["-ex", &format!("target remote 127.0.0.1:{port}")]);
-    commands.iter().for_each(|line| drop(gdb.args(["-ex", line])));
+    for line in commands {
+        gdb.args(["-ex", line]);
+    }
     let output = gdb.arg(program).stdin(Stdio::null()).output().expect("gdb runs");
     [output.stdout, output.stderr].concat().iter().map(|byte| char::from(*byte)).collect()
 }

@@ -293,13 +293,16 @@ const WINDOW: u64 = 1 << 20;
 /// Strings that one core reads at a time.
 const APART: usize = 256;
 
+/// Takes strings, many at a time.
+type Taker<'a> = dyn FnMut(&mut Session, &mut Out<'_>, &[Found<'_>]) -> Result<()> + 'a;
+
 /// Calls `found` with the strings in `extents`, which are offsets in the chosen descriptor: many at a time, in order.
 fn each(
     session: &mut Session,
     wishes: &Wishes,
     extents: &[Extent],
     out: &mut Out<'_>,
-    found: &mut dyn FnMut(&mut Session, &mut Out<'_>, &[Found<'_>]) -> Result<()>,
+    found: &mut Taker<'_>,
 ) -> Result<()> {
     let pattern = Pattern::Text(wishes.min);
     let cancel = out.cancel().clone();

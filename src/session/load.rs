@@ -37,8 +37,8 @@ impl Core {
         if self.io.descriptor_mut(fd)?.device().target().is_some() {
             // Memory of a process, not a file; what lies at its address 0 is no header.
             self.io.map_whole(fd, load.address.unwrap_or(0))?;
-            // Without the names of its program a process can be debugged all the same.
-            let _ = self.name_program(fd);
+            self.watch_process(fd, load.twins)?;
+            self.follow_process(fd);
             return Ok(None);
         }
         let wanted = load.address.or_else(|| match self.config.get("bin.baddr") {
@@ -58,8 +58,6 @@ impl Core {
                 return Ok(Some(start));
             }
             self.io.map_whole(fd, load.address.unwrap_or(0))?;
-            self.watch_process(fd, load.twins)?;
-            self.follow_process(fd);
             return Ok(None);
         };
         self.map_object(fd, &object)?;

@@ -152,7 +152,9 @@ fn every_scheme_has_a_case() {
     let cases = cases(directory.path());
     for scheme in PLUGINS.iter().flat_map(|plugin| plugin.schemes) {
         // Covered where servers and processes are tested.
-        if !["rap", "raps", "rap+unix", "dbg", "attach", "procpid", "pvm", "proc"].contains(scheme) {
+        if !scheme.starts_with("gdb")
+            && !["rap", "raps", "rap+unix", "dbg", "attach", "procpid", "pvm", "proc", "core"].contains(scheme)
+        {
             assert!(cases.iter().any(|case| case.uri.starts_with(&format!("{scheme}://"))), "{scheme}:// has no case");
         }
     }

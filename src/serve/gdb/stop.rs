@@ -126,7 +126,7 @@ impl Conversation<'_> {
             true => matches!(register.group, Group::General | Group::Segment),
             false => matches!(register.role, Some(Role::Pc | Role::Sp | Role::Fp)),
         };
-        let shown = shown(&layout).into_iter().filter(|(_, register)| register.set == 0 && wanted(*register));
+        let shown = shown(&layout).into_iter().filter(|(_, register)| register.set == 0 && wanted(register));
         let registers = shown.map(|(number, register)| (number, register.range())).collect();
         let expedited = Arc::new(Expedited { process, everything, registers });
         // What belongs to a session may exec without this client's hearing of it.

@@ -99,7 +99,10 @@ pub async fn accept(site: Arc<Site>, listener: TcpListener, encryption: Option<A
 
 /// The connections, the oldest first, with what tells each of them to go.
 #[derive(Clone, Default)]
-struct Hall(Arc<Mutex<BTreeMap<u64, (Busy, oneshot::Sender<()>)>>>);
+struct Hall(Arc<Mutex<BTreeMap<u64, Place>>>);
+
+/// A connection: whether something is done for it, and what tells it to go.
+type Place = (Busy, oneshot::Sender<()>);
 
 /// How many requests of a connection are being answered.
 type Busy = Arc<AtomicUsize>;

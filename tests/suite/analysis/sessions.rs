@@ -22,7 +22,7 @@ fn errors_say_what_to_do() {
     assert_eq!(
         said.err,
         "Error: no function is at 0x00000000 ('aa' finds the functions of a program, 'af' one)\n\
-         Error: asm.arch: 'z80' is not allowed (one of: 6502, arm, bpf, evm, m680x, m68k, mips, ppc, riscv, sh, sparc, sysz, tms320c64x, tricore, x86, xcore)\n\
+         Error: asm.arch: 'z80' is not allowed (one of: 6502, arm, bpf, evm, m680x, m68k, mips, ppc, riscv, sh, sparc, sysz, tms320c64x, tricore, wasm, x86, xcore)\n\
          Error: no code is at 0x10000000 ('om' shows what is mapped executable)\n"
     );
 }

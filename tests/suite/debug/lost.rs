@@ -75,7 +75,7 @@ fn a_cut_line_is_made_again_and_the_breakpoints_are_there() {
     run(&mut session, "db main; dc; db sym.add");
     let before = run(&mut session, "dr rip; dr rsp").out;
     cut(&server, 1);
-    assert_eq!(server.clients().kept()[0].running, false);
+    assert!(!server.clients().kept()[0].running);
     assert_eq!(run(&mut session, "dr rip; dr rsp"), harness::Said { out: before, err: String::new() });
     let said = run(&mut session, "dc");
     assert!(server.clients().kept().is_empty());

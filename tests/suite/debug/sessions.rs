@@ -31,7 +31,7 @@ fn programs_are_started_as_the_options_say_here_and_over_there() {
     for place in [String::new(), format!("rap://{}/", server.place())] {
         let out = path("out");
         let options = [
-            format!("dbg.env='ONE=a b' PATH=/usr/bin:/bin"),
+            "dbg.env='ONE=a b' PATH=/usr/bin:/bin".to_string(),
             "dbg.clearenv=true".to_string(),
             "dbg.dir=/".to_string(),
             format!("dbg.stdin={}", path("in")),

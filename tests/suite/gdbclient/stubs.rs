@@ -221,8 +221,8 @@ fn a_program_that_is_not_here_is_fetched_and_kept() {
     command.args(["-m", "sh", "-c", script]).arg(&program);
     let stub = Stub::start(&mut command, "Listening on port");
     let (out, err) =
-        debug(&format!("gdb://127.0.0.1:{}", stub.number("Listening on port ")), "dpe; db main; dc; dbt~main?; dc");
-    in_order(&out, &["/mnt/far-program", "1"]);
+        debug(&format!("gdb://127.0.0.1:{}", stub.number("Listening on port ")), "dpe; db main; dc; dbt; dc");
+    in_order(&out, &["/mnt/far-program", "[far-program]  main"]);
     in_order(&err, &["hit breakpoint at", "Process finished"]);
     let kept = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("gdbclient-home/remora/programs");
     let same = std::fs::read(&program).unwrap();

@@ -138,12 +138,12 @@ fn page(body: &str) -> Vec<u8> {
 
 #[test]
 fn http_hosts_get_encoded_commands_and_never_show_their_password() {
-    let (at, requests) = web(vec![page("5.0\n"), page("one\ntwo\x1b[m\n"), page("")]);
+    let (at, requests) = web(vec![page("5.0\n"), page("one\ntwo\x1b[m\x1b[2J\n"), page("")]);
     let mut here = session("malloc://512");
     let said = run(&mut here, &format!("=+ http://me:se%63ret@{at}/base/cmd/"));
     let wanted = format!("Connected to: 127.0.0.1 at port {}\n0 - http://{at}/base/cmd/\n", port(&at));
     assert_eq!((said.out, said.err.as_str()), (wanted, ""));
-    assert_eq!(run(&mut here, "= \"px 16 @ 0x10~a;s\"").out, "one\ntwo\\x1b[m\n");
+    assert_eq!(run(&mut here, "= \"px 16 @ 0x10~a;s\"").out, "one\ntwo\\x1b[2J\n");
     assert_eq!(run(&mut here, "=0 f x=1").out, "");
     assert!(!run(&mut here, "=;=j;=*").out.contains("cret"));
     let requests: Vec<String> = (0..3).map(|_| requests.recv_timeout(Duration::from_secs(60)).unwrap()).collect();
