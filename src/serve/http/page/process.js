@@ -100,7 +100,7 @@ export class Process extends EventTarget {
     parts.push(section("Breakpoints", points.length === 0 ? make("p", { class: "empty" }, "None: b sets one at the cursor.") : make("ul", { class: "breakpoints" }, ...points.map((point) => {
       const at = hex(point.addr);
       return make("li", {}, this.#link(point.addr, point.name || at), make("span", { class: "note" }, ` ${point.hits ?? 0} hits`),
-        make("button", { type: "button", "aria-label": `${point.enabled ? "Disable" : "Enable"} the breakpoint at ${at}`, onclick: () => this.mark(point.enabled ? "disable" : "enable", BigInt(point.addr)) }, point.enabled ? "On" : "Off"),
+        make("button", { type: "button", "aria-label": `${point.enabled ? "On" : "Off"}: switch the breakpoint at ${at} ${point.enabled ? "off" : "on"}`, onclick: () => this.mark(point.enabled ? "disable" : "enable", BigInt(point.addr)) }, point.enabled ? "On" : "Off"),
         make("button", { type: "button", "aria-label": `Remove the breakpoint at ${at}`, onclick: () => this.mark("remove", BigInt(point.addr)) }, "Remove"));
     }))));
     const focus = document.activeElement?.closest?.("#process") ? document.activeElement.textContent : null;
