@@ -233,6 +233,7 @@ fn copied() -> Option<(tempfile::TempDir, PathBuf)> {
 }
 
 #[test]
+#[ignore = "minutes of a browser\'s work: cargo test --test suite every_panel -- --ignored"]
 fn every_panel_on_a_file() {
     let Some((_folder, path)) = copied() else { return };
     let door = Door::new(path.to_str().unwrap(), "e io.cache=true", "");
@@ -259,6 +260,7 @@ fn every_panel_on_a_file() {
 }
 
 #[test]
+#[ignore = "minutes of a browser\'s work: cargo test --test suite every_panel -- --ignored"]
 fn every_panel_on_a_device_far_away() {
     let Some((_folder, path)) = copied() else { return };
     let far = crate::rap::Running::start(remora::serve::ServeOptions::default());
@@ -276,6 +278,7 @@ fn every_panel_on_a_device_far_away() {
 }
 
 #[test]
+#[ignore = "minutes of a browser\'s work: cargo test --test suite every_panel -- --ignored"]
 fn every_panel_on_a_process() {
     let Some(path) = fixture("panels") else { return };
     let door = Door::new(&format!("dbg://{}", path.display()), "dcu sym.main; s sym.main", "--allow debug");
