@@ -10,6 +10,7 @@ use super::browser::{Browser, ENTER, ESCAPE, TAB};
 use super::door::{Door, slow_line};
 use super::page::{READY, ROW, quiet};
 use crate::debug::fixture;
+use crate::info::absent;
 
 /// How long bytes travel in each direction on the slow line.
 const LATENCY: Duration = Duration::from_millis(50);
@@ -232,9 +233,16 @@ fn copied() -> Option<(tempfile::TempDir, PathBuf)> {
     Some((folder, path))
 }
 
+/// Whether somebody wants to wait for a tour.
+fn asked() -> bool {
+    std::env::var_os("REMORA_TOURS").is_some()
+}
+
 #[test]
-#[ignore = "minutes of a browser\'s work: cargo test --test suite every_panel -- --ignored"]
 fn every_panel_on_a_file() {
+    if !asked() {
+        return absent("a tour through every panel", "it takes minutes; REMORA_TOURS=1 makes it");
+    }
     let Some((_folder, path)) = copied() else { return };
     let door = Door::new(path.to_str().unwrap(), "e io.cache=true", "");
     let Some(look) = Look::new("file", &door, door.address) else { return };
@@ -260,8 +268,10 @@ fn every_panel_on_a_file() {
 }
 
 #[test]
-#[ignore = "minutes of a browser\'s work: cargo test --test suite every_panel -- --ignored"]
 fn every_panel_on_a_device_far_away() {
+    if !asked() {
+        return absent("a tour through every panel", "it takes minutes; REMORA_TOURS=1 makes it");
+    }
     let Some((_folder, path)) = copied() else { return };
     let far = crate::rap::Running::start(remora::serve::ServeOptions::default());
     let line = slow_line(far.place().parse().unwrap(), LATENCY);
@@ -278,8 +288,10 @@ fn every_panel_on_a_device_far_away() {
 }
 
 #[test]
-#[ignore = "minutes of a browser\'s work: cargo test --test suite every_panel -- --ignored"]
 fn every_panel_on_a_process() {
+    if !asked() {
+        return absent("a tour through every panel", "it takes minutes; REMORA_TOURS=1 makes it");
+    }
     let Some(path) = fixture("panels") else { return };
     let door = Door::new(&format!("dbg://{}", path.display()), "dcu sym.main; s sym.main", "--allow debug");
     let Some(look) = Look::new("process", &door, door.address) else { return };
